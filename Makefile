@@ -1,0 +1,43 @@
+# Two commands for a fresh machine with Python 3.10 to 3.13 and make:
+#   make demo    the bundled detector to every format, verified, with a report and an annotated picture, in ./demo
+#   make test    all tests
+PYTHON ?= $(shell for v in 3.13 3.12 3.11 3.10; do command -v python$$v && break; done || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test lint types format schema benchmark clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@
+
+demo: setup
+	$(BIN)/visionport demo --out demo --overwrite
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/pyright
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schema: setup
+	$(BIN)/python scripts/compile_schema.py
+
+benchmark: setup
+	$(BIN)/python benchmarks/export.py
+
+clean:
+	rm -rf $(VENV) demo build dist

@@ -1,0 +1,1 @@
+"""Config sources: each module reads one kind of file into `visionport.config`'s dataclasses."""

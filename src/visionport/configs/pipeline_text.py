@@ -1,0 +1,384 @@
+"""Reads the `pipeline.config` of an Object Detection API model: protobuf text, checked against od.proto.
+
+What decides inference is read strictly. What only training reads may hold anything: a mistake there is skipped with a
+warning, since many people have such files, two of the published ones included.
+"""
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from visionport.errors import ConfigError, VisionportError, nearest
+
+STRICT = {"model", "graph_rewriter"}  # the sections that change inference
+OBSOLETE = {("SsdFeatureExtractor", "batch_norm_trainable")}  # (message, field) of older schemas, training only
+MOST_SKIPPED = 100  # a file with more mistakes than this is no config
+UNSET = "PATH_TO_BE_CONFIGURED"  # what published configs hold in place of a path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """A `pipeline.config` as read: `message` is a TrainEvalPipelineConfig, overrides included."""
+
+    path: Path
+    message: Message
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The config as the Object Detection API's own exporters write it."""
+        return text_format.MessageToString(self.message)
+
+
+def read_pipeline(path: str | Path, override: str = "") -> Pipeline:
+    """Read a config file, or the one in a directory; `override` is more of the same text, merged over it.
+
+    As in the Object Detection API, later values replace earlier ones and repeated fields grow.
+    """
+    path = find_pipeline(Path(path))
+    text = read_text(path, "config", ConfigError)
+    refuse_other_kinds(path, text)
+    message = message_class("TrainEvalPipelineConfig")()
+    warnings = merge_text(text, message, str(path), lenient=True)
+    if override:
+        merge_text(override, message, "--config-override")
+    if not message.HasField("model"):
+        raise ConfigError(f"{path}: there is no model {{ ... }} in it, so nothing to build. Is it the whole file?")
+    if message.model.WhichOneof("model") is None:
+        raise ConfigError(f"{path}: model {{ ... }} is empty; it needs one of: {_fields_of(message.model)}")
+    return Pipeline(path=path, message=message, warnings=tuple(warnings))
+
+
+def label_map_paths(pipeline: Pipeline) -> list[str]:
+    """The label maps that the input readers name, as written, each once; names never filled in are left out."""
+    readers = [pipeline.message.train_input_reader, *pipeline.message.eval_input_reader]
+    paths = dict.fromkeys(reader.label_map_path.strip() for reader in readers)
+    return [path for path in paths if path and path != UNSET]
+
+
+# The schema
+
+
+@cache
+def message_class(name: str) -> type[Message]:
+    """The protobuf class of a message of od.proto, in a descriptor pool of our own."""
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"visionport.od.{name}"))
+
+
+@cache
+def _pool() -> descriptor_pool.DescriptorPool:
+    files = descriptor_pb2.FileDescriptorSet.FromString(Path(__file__).with_name("od.binpb").read_bytes())
+    pool = descriptor_pool.DescriptorPool()
+    for file in files.file:
+        pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+# Files
+
+
+def find_pipeline(path: Path) -> Path:
+    """The config file that `path` means: itself, or in a directory `pipeline.config`, else the only *.config."""
+    if not path.is_dir():
+        return path
+    configs = [path / "pipeline.config"]
+    if not configs[0].is_file():
+        configs = sorted(file for file in path.glob("*.config") if file.is_file())
+    if not configs:
+        raise ConfigError(f"{path}: this directory holds no pipeline.config and no other *.config. Name the file.")
+    if len(configs) > 1:
+        names = ", ".join(config.name for config in configs)
+        raise ConfigError(f"{path}: this directory holds several configs. Name one: {names}")
+    return configs[0]
+
+
+def read_text(path: Path, what: str, error: type[VisionportError]) -> str:
+    """The text of a file, newlines as "\\n"; `error` with a reason when it cannot be text that somebody wrote."""
+    if path.is_dir():
+        raise error(f"{path}: this is a directory, not a {what}. Name the file.")
+    if not path.parent.is_dir():
+        raise error(f"{path}: no such {what}: there is no directory {path.parent}.")
+    if not path.exists():
+        names = [other.name for other in path.parent.iterdir()]
+        raise error(f"{path}: no such {what}{nearest(path.name, names) or f'. Is it elsewhere than in {path.parent}?'}")
+    try:
+        data = path.read_bytes()
+    except OSError as failure:
+        raise error(f"{path}: this {what} cannot be read: {failure.strerror or failure}.") from None
+    if data.startswith(b"version https://git-lfs"):
+        raise error(f"{path}: this is a Git LFS pointer, not the {what} itself. Run `git lfs pull` in its repository.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as failure:
+        line = data.count(b"\n", 0, failure.start) + 1
+        raise error(f"{path}:{line}: not UTF-8 text, so not a {what} as it is. Save it as UTF-8.") from None
+    if "\0" in text:
+        raise error(f"{path}: a binary file, not a {what}, which is text.")
+    if not text.strip():
+        raise error(f"{path}: this {what} is empty. Copy it again from where it was.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def looks_like_yaml(code: str) -> bool:
+    """Whether text without comments begins as YAML does and has no brackets."""
+    return bool(re.match(r"---|\w+:[ ]*\n", code)) and not re.search("[{<]", code)
+
+
+def refuse_other_kinds(path: Path, text: str) -> None:
+    """ConfigError for the files that people give in place of a pipeline.config."""
+    code = re.sub(r"#[^\n]*", "", text).strip()
+    kind, next_step = "", ""
+    if path.suffix.lower() == ".json" or re.match(r'[\[{]\s*["\[{\]}]', code):
+        kind, next_step = "JSON", "Give the pipeline.config that the model was trained with."
+    elif path.suffix.lower() in (".yaml", ".yml") or looks_like_yaml(code):
+        kind = "YAML"
+        next_step = "TF Official Vision models take it with --experiment NAME --config-file FILE."
+    elif re.match(r"item\s*:?\s*[{<]", code):
+        kind, next_step = "a label map", "Give it with --labels, and the pipeline.config here."
+    if kind:
+        raise ConfigError(f"{path}: this is {kind}, not the protobuf text of a pipeline.config. {next_step}")
+
+
+# Parsing: text_format does it; where it fails, our own outline of the text says what the mistake belongs to
+
+
+def merge_text(
+    text: str, message: Message, where: str, *, lenient: bool = False, error: type[VisionportError] = ConfigError
+) -> list[str]:
+    """Merge protobuf text into `message`; returns warnings for what was skipped.
+
+    lenient: skip mistakes outside of the STRICT sections, and obsolete fields; otherwise all is strict.
+    where: the file's path, or the name of the option that the text came from.
+    """
+    warnings = []
+    while True:
+        merged = type(message)()
+        merged.CopyFrom(message)
+        try:
+            text_format.Merge(text, merged)
+        except text_format.ParseError as failure:
+            outline = Outline(text)
+            at = outline.offset(failure.GetLine() or 1, failure.GetColumn() or 1)
+            if "parse string" in str(failure):  # text that is no UTF-8, as from "C:\2019": noticed one token late
+                at = outline.starts[max(0, bisect_left(outline.starts, at) - 1)]
+            culprit = outline.culprit(at)
+            reason = _reason(culprit, message.DESCRIPTOR, outline, at) or _own_words(failure)
+            if (
+                culprit is None
+                or not lenient
+                or len(warnings) >= MOST_SKIPPED
+                or not _can_skip(culprit, message.DESCRIPTOR, outline, at)
+            ):
+                at = culprit.start if culprit and culprit.bare else at
+                raise error(f"{_place(where, *outline.position(at))}: {reason}") from None
+            place = _place(where, *outline.position(culprit.start))
+            snippet = " ".join(text[culprit.start : culprit.end].split())
+            snippet = snippet if len(snippet) <= 60 else f"{snippet[:57]}..."
+            warnings.append(f"{place}: skipped `{snippet}`, which only training reads: {reason}")
+            blank = re.sub(r"[^\n]", " ", text[culprit.start : culprit.end])
+            text = text[: culprit.start] + blank + text[culprit.end :]
+        else:
+            message.CopyFrom(merged)
+            return warnings
+
+
+@dataclass
+class Statement:
+    """`name: value` or `name { children }` in protobuf text: text[start:end]; bare when it has no value."""
+
+    name: str
+    start: int
+    end: int
+    parent: "Statement | None" = None
+    children: list["Statement"] = field(default_factory=list)
+    bare: bool = False
+
+    def path(self) -> list[str]:
+        """The names from the top level down to this one."""
+        return [*self.parent.path(), self.name] if self.parent else []
+
+
+class Outline:
+    """Protobuf text as a tree of statements; never fails, however damaged the text."""
+
+    token = re.compile(
+        r"""\#[^\n]* | "(?:\\.|[^"\\\n])*"? | '(?:\\.|[^'\\\n])*'? | [{}<>\[\]:;,] | [^\s{}<>\[\]:;,\#"']+""", re.X
+    )
+
+    def __init__(self, text: str):
+        self.text = text
+        self.tokens = [match for match in self.token.finditer(text) if match[0][0] != "#"]
+        self.starts = [match.start() for match in self.tokens]
+        self.root = Statement("", 0, len(text) + 1)
+        self.unclosed = self._fill(self.root)
+
+    def _fill(self, root: Statement) -> Statement | None:
+        """Hang all statements under `root`; returns the innermost one that is never closed."""
+        parent, i = root, 0
+        while i < len(self.tokens):
+            kind = self._kind(i)
+            if kind in ",;" and parent.children:
+                parent.children[-1].end = self.tokens[i].end()
+                i += 1
+            elif kind in "}>" and parent is not root:
+                parent.end = self.tokens[i].end()
+                parent, i = parent.parent or root, i + 1
+            else:
+                start, name_end = i, self._list_end(i) if kind == "[" else i + 1
+                value = name_end + (self._kind(name_end) == ":")
+                end = self._value_end(value, colon=value > name_end)
+                name = self.text[self.tokens[start].start() : self.tokens[name_end - 1].end()]
+                stop = self.tokens[end - 1].end()
+                statement = Statement(name, self.tokens[start].start(), stop, parent, bare=end <= value)
+                parent.children.append(statement)
+                i = end
+                if not statement.bare and self._kind(value) in "{<":
+                    statement.end = len(self.text) + 1
+                    parent = statement
+        return parent if parent is not root else None
+
+    def _kind(self, i: int) -> str:
+        """Token i if punctuation, '"' for a string, "w" for a word, "$" past the end."""
+        if i >= len(self.tokens):
+            return "$"
+        first = self.tokens[i][0][0]
+        return first if first in "{}<>[]:;," else '"' if first in "\"'" else "w"
+
+    def _list_end(self, i: int) -> int:
+        depth = 0
+        for j in range(i, len(self.tokens)):
+            depth += (self._kind(j) in "[{<") - (self._kind(j) in "]}>")
+            if depth == 0:
+                return j + 1
+        return len(self.tokens)
+
+    def _value_end(self, i: int, colon: bool) -> int:
+        """The index after the value that begins at token i (after its opening bracket), or i when there is none."""
+        kind = self._kind(i)
+        if kind == "[":
+            return self._list_end(i) if colon else i
+        if kind == '"':
+            while self._kind(i) == '"':
+                i += 1
+            return i
+        number = kind == "w" and self.tokens[i][0][0] in "+-0123456789"
+        return i + (kind in "{<" or number or (colon and kind == "w"))
+
+    def offset(self, line: int, column: int) -> int:
+        """The place in the text of a line and column, both from 1."""
+        start = 0
+        for _ in range(line - 1):
+            start = self.text.find("\n", start) + 1
+        return start + column - 1
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column, both from 1, of a place in the text."""
+        return self.text.count("\n", 0, offset) + 1, offset - self.text.rfind("\n", 0, offset)
+
+    def culprit(self, offset: int) -> Statement | None:
+        """The statement to blame for an error at `offset`: a bare word just before it, else the innermost around it."""
+        before = bisect_left(self.starts, offset) - 1
+        if before >= 0 and (previous := self._innermost(self.starts[before])).bare:
+            return previous
+        found = self._innermost(offset)
+        return found if found is not self.root else None
+
+    def _innermost(self, offset: int) -> Statement:
+        found = self.root
+        while inner := next((child for child in found.children if child.start <= offset < child.end), None):
+            found = inner
+        return found
+
+
+def _can_skip(culprit: Statement, root, outline: Outline, offset: int) -> bool:
+    """Whether a mistake is in a section that inference does not read, or an obsolete field, and not in its brackets."""
+    path = culprit.path()
+    owner = _owner(path, root)
+    if owner is not None and (owner.name, culprit.name) in OBSOLETE:
+        return culprit.end <= len(outline.text)
+    if outline.unclosed:
+        return False
+    at_bracket = outline.text[offset : offset + 1] in ("}", ">") and not culprit.bare
+    return len(path) > 1 and path[0] not in STRICT and path[0] in root.fields_by_name and not at_bracket
+
+
+def _owner(path: list[str], root):
+    """Descriptor of the message that the last name of `path` stands in; None when unknown."""
+    owner = root
+    for name in path[:-1]:
+        known = owner.fields_by_name.get(name)
+        owner = known.message_type if known else None
+        if owner is None:
+            return None
+    return owner
+
+
+def _reason(culprit: Statement | None, root, outline: Outline, offset: int) -> str:
+    """What is wrong at `offset` and what next, or "" to leave it to text_format's own words."""
+    value = outline.token.match(outline.text, offset)
+    if value and value[0][0] in "\"'" and (len(value[0]) == 1 or value[0][-1] != value[0][0]):
+        return f"the string {value[0]} has no closing quote on its line"
+    unclosed = outline.unclosed
+    if unclosed and offset >= outline.starts[-1]:
+        line, _ = outline.position(unclosed.start)
+        return f'the text ends before the "{unclosed.name} {{" of line {line} is closed: is a "}}" missing?'
+    owner = _owner(culprit.path(), root) if culprit else None
+    if culprit is None or owner is None:
+        return ""
+    message = owner.full_name.removeprefix("visionport.od.")
+    known = owner.fields_by_name.get(culprit.name)
+    if known is None:
+        near = nearest(culprit.name, owner.fields_by_name)
+        if (owner.name, culprit.name) in OBSOLETE:
+            return f"{message}.{culprit.name} is an obsolete field"
+        if not re.match(r"[\w\[]", culprit.name):
+            return f'a "{culprit.name}" too many'
+        if not near and culprit.name in root.fields_by_name:
+            near = '; it belongs at the top level: is a "}" missing above?'
+        elif not near and len(owner.fields) <= 12:
+            near = f"; it has: {_fields_of(owner)}"
+        near = near or "; is it in the wrong place?"
+        return f'{message} has no field "{culprit.name}"{near}'
+    if culprit.bare:
+        return f"{message}.{culprit.name} has no value"
+    if offset == culprit.start or not value or value[0] in "}>":
+        return ""
+    if known.enum_type:
+        values = known.enum_type.values_by_name
+        near = nearest(value[0].upper(), values) or f"; it has: {', '.join(values)}"
+        return f'{known.enum_type.name} (for {message}.{culprit.name}) has no value "{value[0]}"{near}'
+    if known.message_type is None and ":" not in outline.text[culprit.start : offset]:
+        return f'{message}.{culprit.name} needs a ":" before its value'
+    return f"{message}.{culprit.name} takes {KINDS[known.cpp_type]}, not {value[0]}"
+
+
+KINDS = {
+    FieldDescriptor.CPPTYPE_MESSAGE: "{ ... }",
+    FieldDescriptor.CPPTYPE_INT32: "a whole number of 32 bits",
+    FieldDescriptor.CPPTYPE_UINT32: "a whole number of 32 bits, from 0",
+    FieldDescriptor.CPPTYPE_INT64: "a whole number of 64 bits",
+    FieldDescriptor.CPPTYPE_UINT64: "a whole number of 64 bits, from 0",
+    FieldDescriptor.CPPTYPE_BOOL: "true or false",
+    FieldDescriptor.CPPTYPE_FLOAT: "a number",
+    FieldDescriptor.CPPTYPE_DOUBLE: "a number",
+    FieldDescriptor.CPPTYPE_STRING: 'a string in quotes, with "/" or "\\\\" in place of a single backslash',
+}
+
+
+def _fields_of(message) -> str:
+    return ", ".join(getattr(message, "DESCRIPTOR", message).fields_by_name)
+
+
+def _own_words(failure: text_format.ParseError) -> str:
+    """text_format's message without its position and its copy of the line."""
+    return re.sub(r"^\d+:\d+ : (?:'.*': )?", "", str(failure), flags=re.S).replace("visionport.od.", "")
+
+
+def _place(where: str, line: int, column: int) -> str:
+    return f"{where}, line {line}, column {column}" if where.startswith("--") else f"{where}:{line}:{column}"

@@ -1,0 +1,18 @@
+"""Artifact formats: one file each, found by its name.
+
+check(model_config, options): raises early where the format cannot hold the model.
+write(model, signatures, options, folder) -> path: the artifact, in an export directory.
+load(path, manifest) -> run: image uint8 [h, w, 3] -> answer, in the artifact's own runtime.
+signatures(path) -> list of report.SignatureView-like tuples (name, inputs, outputs).
+SNIPPET: how to load and run it, a format string of {path}.
+
+An answer is a dict of numpy arrays: detection_boxes [m, 4] (clipped to the image), detection_scores [m],
+detection_classes [m] (ids from 1), and raw heads where the artifact shows them.
+"""
+
+import importlib
+from types import ModuleType
+
+
+def format_module(name: str) -> ModuleType:
+    return importlib.import_module(f"visionport.formats.{name}")

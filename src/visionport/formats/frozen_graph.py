@@ -1,0 +1,153 @@
+"""TF1-style frozen graph: constants only, everything inlined, the old node names."""
+
+from pathlib import Path
+
+from visionport.formats.answers import answer, feed
+
+FILE = "frozen_inference_graph.pb"
+
+
+def check(config, options) -> None:
+    """Any model can be frozen."""
+
+
+def write(model, signatures, options, folder: Path) -> Path:
+    """Writes folder/frozen_inference_graph.pb, of the first signature; its input node is named as the input type."""
+    signature = signatures[0]
+    graph = freeze(signature.function, {signature.input_name: signature.name})
+    target = folder / FILE
+    target.write_bytes(graph.SerializeToString(deterministic=True))
+    return target
+
+
+def freeze(function, inputs: dict[str, str]):
+    """A GraphDef without variables, functions or calls.
+
+    function: a concrete function with a dict of outputs, each of which becomes a node of its key's name. inputs: names
+    of its arguments -> names of the placeholders.
+    """
+    from tensorflow.python.framework import convert_to_constants
+
+    frozen = convert_to_constants.convert_variables_to_constants_v2(function, lower_control_flow=True)
+    graph = frozen.graph.as_graph_def()
+    del graph.library.function[:]
+    prune(graph, [t.op.name for t in (*frozen.inputs, *frozen.outputs)])
+    names = {t.op.name: inputs[t.op.name] for t in frozen.inputs}
+    wanted = sorted(function.structured_outputs)  # outputs are flattened in the order of their keys
+    names |= {t.op.name: key for t, key in zip(frozen.outputs, wanted, strict=True)}
+    taken = set(names.values())
+    for node in graph.node:
+        if node.name not in names and node.name in taken:
+            names[node.name] = f"{node.name}_"
+    for node in graph.node:
+        node.name = names.get(node.name, node.name)
+        node.input[:] = [_renamed(i, names) for i in node.input]
+        node.attr.pop("_output_shapes", None)
+    return graph
+
+
+def prune(graph, kept) -> None:
+    """Drops what none of the nodes `kept` needs, and the Identity through which each weight was read."""
+    nodes = {n.name: n for n in graph.node}
+    controls = {i[1:] for n in graph.node for i in n.input if i[0] == "^"}
+    plain = {
+        n.name: n.input[0].removesuffix(":0")
+        for n in graph.node
+        if n.op == "Identity" and n.name not in controls and n.name not in kept and len(n.input) == 1
+    }
+
+    def source(name: str) -> str:
+        end = name.removesuffix(":0")
+        while end in plain:
+            end = plain[end]
+        return end if end in nodes and nodes[end].op == "Const" else name
+
+    for node in graph.node:
+        node.input[:] = [source(i) for i in node.input]
+    needed, queue = set(kept), list(kept)
+    while queue:
+        for name in map(_base, nodes[queue.pop()].input):
+            if name not in needed:
+                needed.add(name)
+                queue.append(name)
+    left = [n for n in graph.node if n.name in needed]
+    del graph.node[:]
+    graph.node.extend(left)
+
+
+def _base(name: str) -> str:
+    return name.removeprefix("^").partition(":")[0]
+
+
+def _renamed(name: str, names: dict[str, str]) -> str:
+    node = _base(name)
+    return name.replace(node, names[node], 1) if node in names else name
+
+
+def load(path: Path, manifest=None):
+    """run(image) in a session that imported the graph as old code does."""
+    import tensorflow as tf
+
+    definition = read(path)
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.compat.v1.import_graph_def(definition, name="")
+    session = tf.compat.v1.Session(graph=graph)
+    (source,) = (n for n in definition.node if n.op == "Placeholder")
+    outputs = {n.name: graph.get_tensor_by_name(f"{n.name}:0") for n in definition.node if n.name in OUTPUTS}
+    dtype = graph.get_tensor_by_name(f"{source.name}:0").dtype.name
+
+    def run(image):
+        value = feed(image, dtype, example=source.name == "tf_example")
+        return answer(session.run(outputs, {f"{source.name}:0": value}))
+
+    return run
+
+
+def read(path: Path):
+    from tensorflow.core.framework import graph_pb2
+
+    return graph_pb2.GraphDef.FromString(path.read_bytes())
+
+
+def signatures(path: Path):
+    import tensorflow as tf
+
+    graph = tf.Graph()
+    definition = read(path)
+    with graph.as_default():
+        tf.compat.v1.import_graph_def(definition, name="")
+
+    def tensors(nodes):
+        found = [(n.name, graph.get_tensor_by_name(f"{n.name}:0")) for n in nodes]
+        return [(f"{n}:0", t.dtype.name, [d if d is not None else -1 for d in t.shape]) for n, t in found]
+
+    sources = [n for n in definition.node if n.op == "Placeholder"]
+    return [("graph", tensors(sources), tensors([n for n in definition.node if n.name in OUTPUTS]))]
+
+
+# The reference's output nodes: core/standard_fields.py, DetectionResultFields.
+OUTPUTS = (
+    "detection_boxes",
+    "detection_scores",
+    "detection_classes",
+    "num_detections",
+    "raw_detection_boxes",
+    "raw_detection_scores",
+    "detection_multiclass_scores",
+    "detection_anchor_indices",
+    "detection_keypoints",
+)
+
+SNIPPET = """\\
+import numpy as np, tensorflow as tf
+from PIL import Image
+
+graph = tf.compat.v1.GraphDef.FromString(open("{path}", "rb").read())
+image = np.asarray(Image.open("{image}").convert("RGB"))[None]  # uint8 [1, height, width, 3]
+with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    tf.compat.v1.import_graph_def(graph, name="")
+    outputs = ["detection_boxes:0", "detection_classes:0", "detection_scores:0"]
+    boxes, classes, scores = session.run(outputs, {{"image_tensor:0": image}})
+print(boxes[0, 0], classes[0, 0], scores[0, 0])
+"""

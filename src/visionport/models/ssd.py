@@ -1,0 +1,108 @@
+"""The SSD meta-architecture: features, heads, anchors, and from them detections (Liu et al. 2016).
+
+Reference: meta_architectures/ssd_meta_arch.py. A feature extractor is a module of this package named as its type
+(without "_keras"), with `NORMALIZATION`, `features` and `names`.
+"""
+
+import importlib
+from types import ModuleType
+
+import tensorflow as tf
+
+from visionport import config
+from visionport.errors import UnsupportedError, nearest
+from visionport.models.box_predictors import PREDICTORS
+from visionport.ops import anchors as anchor_ops
+from visionport.ops import boxes as box_ops
+from visionport.ops import image, nms
+
+EXTRACTORS = ("ssd_mobilenet_v2", "ssd_mobilenet_v2_fpn")
+LEAST_SIZE = 33  # pixels a side, below which the strides leave nothing
+
+# 1-based classes in the outputs, as the reference gives them: 0 is the background.
+LABEL_ID_OFFSET = 1
+
+
+def extractor(ssd: config.Ssd) -> ModuleType:
+    kind = ssd.feature_extractor.type
+    name = kind.removesuffix("_keras")
+    if name not in EXTRACTORS or not kind.endswith("_keras"):
+        known = [f"{n}_keras" for n in EXTRACTORS]
+        raise UnsupportedError(
+            f"feature extractor {kind!r} is not supported{nearest(kind, known)}. Supported: {', '.join(known)}; "
+            "see docs/support.md."
+        )
+    return importlib.import_module(f"visionport.models.{name}")
+
+
+def preprocess(ssd: config.Ssd, images):
+    """uint8 or float32 [b, h, w, 3] of 0 to 255 -> float32 [b, H, W, c] normalised, int32 [b, 3] sizes unpadded."""
+    return image.preprocess(images, ssd.resizer, extractor(ssd).NORMALIZATION)
+
+
+def predict(ssd: config.Ssd, s, images) -> dict:
+    """The network's raw answers.
+
+    images: float32 [b, H, W, c], preprocessed. Returns feature_maps (a list), box_encodings float32 [b, n, code],
+    logits float32 [b, n, slots].
+    """
+    size = spatial(images)
+    if any(isinstance(d, int) and d < LEAST_SIZE for d in size):
+        raise UnsupportedError(f"image size {size} in the config: SSD extractors need {LEAST_SIZE} pixels a side.")
+    maps = extractor(ssd).features(s / "FeatureExtractor", images, ssd.feature_extractor)
+    per_location = anchor_ops.per_location(ssd.anchors)
+    if len(per_location) != len(maps):
+        raise UnsupportedError(
+            f"the config's anchor generator is for {len(per_location)} feature maps, not {len(maps)}."
+        )
+    head, _ = PREDICTORS[type(ssd.predictor)]
+    codes, logits = head(s, maps, ssd.predictor, per_location, ssd.class_slots)
+    return {"feature_maps": maps, "box_encodings": codes, "logits": logits}
+
+
+def anchors(ssd: config.Ssd, prediction: dict, images, *, constant: bool):
+    """The anchors of a prediction, float32 [n, 4] corners, normalised (see ops/anchors.py: generate)."""
+    grids = [spatial(m) for m in prediction["feature_maps"]]
+    return anchor_ops.generate(ssd.anchors, grids, *spatial(images), constant=constant)
+
+
+def spatial(x):
+    """(height, width) of [b, h, w, c]: integers where known, else scalar tensors."""
+    return tuple(x.shape[i] if x.shape[i] is not None else tf.shape(x)[i] for i in (1, 2))
+
+
+def postprocess(ssd: config.Ssd, prediction: dict, images, true_shapes) -> dict:
+    """Detections by the reference's output names, all float32.
+
+    images: [b, H, W, c] as `predict` took them; true_shapes: int32 [b, 3], without padding.
+    """
+    boxes_in_graph = anchors(ssd, prediction, images, constant=False)
+    boxes, keypoints = box_ops.decode(ssd.box_coder, prediction["box_encodings"], boxes_in_graph)
+    scores = box_ops.scores(ssd.post_processing, prediction["logits"])
+    foreground = scores[:, :, 1:] if ssd.has_background else scores
+    size = tf.cast(tf.shape(images)[1:3], tf.float32)
+    extent = tf.cast(true_shapes[:, :2], tf.float32) / size
+    window = tf.concat([tf.zeros_like(extent), extent], 1)
+    fields = {"multiclass_scores": scores}
+    if keypoints is not None:
+        fields["keypoints"] = keypoints
+    found = nms.batch(ssd.post_processing.nms, boxes[:, :, None], foreground, window, fields)
+    out = {
+        "detection_boxes": found["boxes"],
+        "detection_scores": found["scores"],
+        "detection_classes": found["classes"] + LABEL_ID_OFFSET,
+        "num_detections": tf.cast(found["count"], tf.float32),
+        "raw_detection_boxes": boxes,
+        "raw_detection_scores": scores,
+    }
+    if "anchors" in found:
+        out["detection_anchor_indices"] = tf.cast(found["anchors"], tf.float32)
+    out |= {f"detection_{k}": found[k] for k in fields if k in found}
+    return out
+
+
+def names(ssd: config.Ssd) -> dict[str, str]:
+    """Canonical scope -> object path in a TF2 checkpoint."""
+    _, head_names = PREDICTORS[type(ssd.predictor)]
+    maps = len(anchor_ops.per_location(ssd.anchors))
+    return extractor(ssd).names(ssd.feature_extractor) | head_names(ssd.predictor, maps)

@@ -1,0 +1,85 @@
+"""Boxes as (ymin, xmin, ymax, xmax): decoding, clipping, areas, and the step from logits to scores."""
+
+import numpy as np
+import tensorflow as tf
+
+from visionport.config import BoxCoder, Calibration, PostProcessing
+
+
+def centers(boxes):
+    """float32 [..., 4] corners -> (ycenter, xcenter, height, width), stacked last. numpy in, numpy out."""
+    xp = np if isinstance(boxes, np.ndarray) else tf
+    ymin, xmin, ymax, xmax = (boxes[..., i] for i in range(4))
+    h, w = ymax - ymin, xmax - xmin
+    return xp.stack([ymin + h / 2, xmin + w / 2, h, w], -1)
+
+
+def decode(coder: BoxCoder, codes, anchors):
+    """Boxes (and keypoints, where the coder has them) from their encodings (Ren et al. 2015, eq. 2).
+
+    codes: float32 [b, n, code_size]; anchors: float32 [n, 4] corners, normalised.
+    Returns float32 [b, n, 4] corners, not clipped, and float32 [b, n, k, 2] (y, x) or None.
+    """
+    if coder.kind == "mean_stddev":
+        return codes * coder.stddev + anchors, None
+    ya, xa, ha, wa = tf.unstack(tf.convert_to_tensor(centers(anchors)), axis=-1)
+    c = codes[..., : len(coder.scales)] / np.array(coder.scales, np.float32)
+    if coder.kind == "square":
+        ha = wa = tf.sqrt(ha * wa)
+        sizes = (c[..., 2], c[..., 2])
+    else:
+        sizes = (c[..., 2], c[..., 3])
+    y, x = c[..., 0] * ha + ya, c[..., 1] * wa + xa
+    h, w = tf.exp(sizes[0]) * ha, tf.exp(sizes[1]) * wa
+    boxes = tf.stack([y - h / 2, x - w / 2, y + h / 2, x + w / 2], -1)
+    if coder.kind != "keypoint":
+        return boxes, None
+    shape = (tf.shape(codes)[0], codes.shape[1], coder.num_keypoints, 2)
+    points = tf.reshape(codes[..., 4:], shape) / np.array(coder.scales[:2], np.float32)
+    place = tf.stack([ya, xa], -1)[:, None], tf.stack([ha, wa], -1)[:, None]
+    return boxes, points * place[1] + place[0]
+
+
+def clip(boxes, window):
+    """boxes [..., 4] cut to a window [4] or [..., 4] of (ymin, xmin, ymax, xmax)."""
+    low, high = window[..., :2], window[..., 2:]
+    return tf.concat([tf.clip_by_value(boxes[..., i : i + 2], low, high) for i in (0, 2)], -1)
+
+
+def area(boxes):
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def scores(post: PostProcessing, logits):
+    """Scores from logits: scale, convert, calibrate. float32 [b, n, c] -> the same shape."""
+    if post.logit_scale != 1:
+        logits = logits * np.float32(1 / post.logit_scale)
+    calibration = post.calibration
+    if calibration and calibration.temperature:
+        logits = logits / calibration.temperature
+    out = SCORE_CONVERTERS[post.score_converter](logits)
+    return calibrate(calibration, out) if calibration else out
+
+
+def calibrate(calibration: Calibration, x):
+    """Piecewise linear functions of the scores, one for all classes or one a class."""
+    if calibration.curve:
+        return _interpolate(x, calibration.curve)
+    if calibration.class_curves:
+        columns = tf.unstack(x, axis=-1)
+        curves = calibration.class_curves
+        return tf.stack([_interpolate(c, curves[i]) if i in curves else c for i, c in enumerate(columns)], -1)
+    return x
+
+
+def _interpolate(x, curve):
+    """Linear between the points of a curve, constant outside."""
+    xs, ys = (np.array(v, np.float32) for v in zip(*curve, strict=True))
+    xs, ys = np.concatenate([xs[:1] - 1, xs, xs[-1:] + 1]), np.concatenate([ys[:1], ys, ys[-1:]])
+    i = tf.clip_by_value(tf.searchsorted(xs, tf.reshape(x, [-1]), side="right") - 1, 0, len(xs) - 2)
+    x0, x1, y0, y1 = (tf.gather(v, i + k) for v in (xs, ys) for k in (0, 1))
+    alpha = tf.clip_by_value((tf.reshape(x, [-1]) - x0) / (x1 - x0), 0.0, 1.0)
+    return tf.reshape((1 - alpha) * y0 + alpha * y1, tf.shape(x))
+
+
+SCORE_CONVERTERS = {"identity": tf.identity, "sigmoid": tf.sigmoid, "softmax": tf.nn.softmax}

@@ -1,0 +1,129 @@
+"""Decoding and resizing of images: TF1's legacy sampling (no half-pixel centres), which the reference kept on TF2."""
+
+import numpy as np
+import tensorflow as tf
+
+from visionport import config
+from visionport.ops import nn
+
+METHODS = {
+    "bilinear": tf.raw_ops.ResizeBilinear,
+    "nearest": tf.raw_ops.ResizeNearestNeighbor,
+    "bicubic": tf.raw_ops.ResizeBicubic,
+    "area": tf.raw_ops.ResizeArea,
+}
+
+
+def preprocess(images, resizer: config.Resizer, normalization: config.Normalization):
+    """A batch of images of one size, resized, normalised and padded as the network wants it.
+
+    images: uint8 or float32 [b, h, w, 3], values 0 to 255.
+    Returns float32 [b, H, W, c] and the size of the image without padding, int32 [b, 3].
+    Resizing first and normalising after is the reference's order reversed: equal, as both are linear, and cheaper.
+    Reference: builders/image_resizer_builder.py, core/preprocessor.py.
+    """
+    resized = RESIZERS[type(resizer)](images, resizer)
+    height, width = _size(resized)
+    out = normalize(tf.cast(resized, tf.float32), normalization)
+    if isinstance(resizer, config.KeepAspectRatio) and resizer.pad_to_max:
+        out = _pad_to(out, resizer.max_dimension, resizer.pad_value)
+    if isinstance(resizer, config.PadToMultiple):
+        out = nn.pad_to_multiple(out, resizer.multiple)
+    if resizer.grayscale:
+        out = tf.image.rgb_to_grayscale(out)
+    shape = tf.stack([height, width, out.shape[-1]])
+    return out, tf.repeat(shape[None], tf.shape(images)[0], axis=0)
+
+
+def normalize(images, n: config.Normalization):
+    """float32 [..., 3] of 0 to 255 -> (images - mean) / std."""
+    mean, std = np.array(n.mean, np.float32), np.array(n.std, np.float32)
+    return images * (1 / std) - mean / std
+
+
+def fixed_size(resizer: config.Resizer) -> tuple[int, int] | None:
+    """(height, width) of the network's input where the config alone decides it."""
+    if isinstance(resizer, config.FixedShape):
+        return resizer.height, resizer.width
+    if isinstance(resizer, config.KeepAspectRatio) and resizer.pad_to_max:
+        return resizer.max_dimension, resizer.max_dimension
+    return None
+
+
+def channels(resizer: config.Resizer) -> int:
+    return 1 if resizer.grayscale else 3
+
+
+def decode(data):
+    """uint8 [h, w, 3] from the bytes (scalar string) of a JPEG, PNG, BMP or the first frame of a GIF."""
+    image = tf.io.decode_image(data, channels=3, expand_animations=False)
+    image.set_shape((None, None, 3))
+    return image
+
+
+def decode_example(data):
+    """uint8 [h, w, 3] from a serialized tf.train.Example (scalar string) with the key `image/encoded`."""
+    return decode(
+        tf.io.parse_single_example(data, {"image/encoded": tf.io.FixedLenFeature((), tf.string)})["image/encoded"]
+    )
+
+
+def resize(images, size, method="bilinear", align_corners=False):
+    """images [b, h, w, c] resized to `size` (height, width), an int32 tensor or pair. Returns float32 for bilinear."""
+    size = tf.stack(size) if isinstance(size, (tuple, list)) else size
+    if method == "area":
+        return METHODS[method](images=images, size=size, align_corners=align_corners)
+    return METHODS[method](images=images, size=size, align_corners=align_corners, half_pixel_centers=False)
+
+
+def _fixed(images, r):
+    out = resize(images, (r.height, r.width), r.method)
+    out.set_shape((None, r.height, r.width, None))
+    return out
+
+
+def _keep_aspect(images, r):
+    # The largest size of the same shape inside (min, max) laid along the image's orientation.
+    height, width = (tf.cast(d, tf.float32) for d in _size(images))
+    landscape = height < width
+    low, high = float(r.min_dimension), float(r.max_dimension)
+    scale = tf.minimum(tf.where(landscape, low, high) / height, tf.where(landscape, high, low) / width)
+    size = [tf.cast(tf.round(scale * d), tf.int32) for d in (height, width)]
+    return resize(images, size, r.method)
+
+
+def _conditional(images, r):
+    height, width = (tf.cast(d, tf.float32) for d in _size(images))
+    if r.condition == "greater":
+        longest = tf.maximum(height, width)
+        scale = tf.minimum(longest, float(r.threshold)) / longest
+    else:
+        shortest = tf.minimum(height, width)
+        scale = tf.maximum(shortest, float(r.threshold)) / shortest
+    # The reference truncates the size and aligns the corners here, and only here.
+    return resize(images, [tf.cast(d * scale, tf.int32) for d in (height, width)], r.method, align_corners=True)
+
+
+def _size(images):
+    return tuple(images.shape[i] if images.shape[i] is not None else tf.shape(images)[i] for i in (1, 2))
+
+
+def _pad_to(images, size, value):
+    height, width = _size(images)
+    paddings = [[0, 0], [0, size - height], [0, size - width]]
+    if any(value):
+        planes = zip(tf.unstack(images, axis=-1), value, strict=True)
+        out = tf.stack([tf.pad(p, paddings, constant_values=v) for p, v in planes], -1)
+    else:
+        out = tf.pad(images, [*paddings, [0, 0]])
+    out.set_shape((None, size, size, None))
+    return out
+
+
+RESIZERS = {
+    config.FixedShape: _fixed,
+    config.KeepAspectRatio: _keep_aspect,
+    config.ConditionalShape: _conditional,
+    config.PadToMultiple: lambda images, r: images,
+    config.Identity: lambda images, r: images,
+}

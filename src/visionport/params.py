@@ -1,0 +1,165 @@
+"""Weights by canonical name: looked up by a Scope, made into variables or constants, and accounted for.
+
+A forward function asks for `s / "conv1"` and `s("weights", shape)`. Behind it a checkpoint's tensors become variables
+(or constants, where frozen), one at a time and only when asked for. In a `dry` run only names and shapes are looked at.
+What was missing, wrongly shaped or never asked for is collected and raised as one table.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from visionport.errors import MismatchError, nearest
+
+Shape = Sequence[int | None]
+
+
+class Tensors(Protocol):
+    """What Params needs of a checkpoint."""
+
+    @property
+    def entries(self) -> Mapping[str, Any]: ...
+    def __getitem__(self, key: str) -> Any: ...
+    def key_of(self, path: str) -> str | None: ...
+    def classify(self, key: str) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    kind: Literal["missing", "unexpected", "wrong shape"]
+    name: str  # canonical, or the checkpoint's key when unexpected
+    wanted: str = ""
+    found: str = ""
+    near: str = ""
+
+
+class Params:
+    """The weights of one model.
+
+    checkpoint: where they come from. locate: canonical name -> the path the checkpoint knows it by, or None.
+    freeze: regular expressions; matching names become constants, the others variables.
+    known_unread: is this checkpoint key one that inference does not need?
+    dry: make no variable, only shapes (placeholders of the graph being traced).
+    """
+
+    def __init__(
+        self,
+        checkpoint: Tensors,
+        locate: Callable[[str], str | None],
+        *,
+        freeze: Sequence[str] = (),
+        known_unread: Callable[[str], bool] = lambda key: False,
+        dry: bool = False,
+    ):
+        self.checkpoint = checkpoint
+        self.locate = locate
+        self.freeze = [re.compile(p) for p in freeze]
+        self.known_unread = known_unread
+        self.dry = dry
+        self.variables: dict[str, Any] = {}  # canonical name -> tf.Variable, in the order of first use
+        self.constants: dict[str, Any] = {}  # canonical name -> array
+        self.keys: dict[str, str] = {}  # canonical name -> checkpoint key
+        self.problems: list[Problem] = []
+        self._graph: Any = None  # the graph being traced, and what was read in it
+        self._values: dict[str, Any] = {}
+
+    def scope(self, prefix: str = "") -> "Scope":
+        return Scope(self, prefix)
+
+    def get(self, name: str, shape: Shape):
+        """The tensor of that name; `shape` says what is known of it, None where the weights decide."""
+        import tensorflow as tf
+
+        if name in self.variables:
+            return self._read(name)
+        if name in self.constants:
+            return tf.constant(self.constants[name], name=name.replace("/", "_"))
+        path = self.locate(name)
+        key = self.checkpoint.key_of(path) if path else None
+        if key is None:
+            if name not in self.keys:
+                self.keys[name] = ""
+                self.problems.append(
+                    Problem(kind="missing", name=name, wanted=show(shape), near=self._near(path or name))
+                )
+            return tf.raw_ops.Placeholder(dtype=tf.float32, shape=tf.TensorShape(list(shape)))
+        entry = self.checkpoint.entries[key]
+        seen, self.keys[name] = name in self.keys, key
+        if not fits(entry.shape, shape):
+            if not seen:
+                self.problems.append(
+                    Problem(kind="wrong shape", name=name, wanted=show(shape), found=f"{show(entry.shape)} {key}")
+                )
+            return tf.raw_ops.Placeholder(dtype=tf.float32, shape=tf.TensorShape(list(shape)))
+        if self.dry:
+            return tf.raw_ops.Placeholder(dtype=tf.float32, shape=tf.TensorShape(list(entry.shape)))
+        value = self.checkpoint[key]
+        if any(p.search(name) for p in self.freeze):
+            self.constants[name] = value
+            return tf.constant(value, name=name.replace("/", "_"))
+        with tf.init_scope():
+            trainable = not name.endswith(("moving_mean", "moving_variance"))
+            self.variables[name] = tf.Variable(value, trainable=trainable, name=name)
+        return self._read(name)
+
+    def _read(self, name: str):
+        """A variable's value, read once in each graph."""
+        import tensorflow as tf
+
+        if tf.executing_eagerly():
+            return self.variables[name].value()
+        graph = tf.compat.v1.get_default_graph()
+        if self._graph is not graph:
+            self._graph, self._values = graph, {}
+        if name not in self._values:
+            self._values[name] = self.variables[name].value()
+        return self._values[name]
+
+    def _near(self, name: str) -> str:
+        return nearest(name, self.model_keys(), 1).removeprefix("; nearest: ")
+
+    def model_keys(self) -> list[str]:
+        """The checkpoint's keys that belong to the model: no slots, averages or counters."""
+        return [k for k in self.checkpoint.entries if self.checkpoint.classify(k) == "model"]
+
+    def check(self, path: str, architecture: str) -> None:
+        """Raises MismatchError, with the table, unless every tensor was found, fitted and read."""
+        read = set(self.keys.values())
+        unexpected = [
+            Problem(kind="unexpected", name=k, found=show(self.checkpoint.entries[k].shape))
+            for k in self.model_keys()
+            if k not in read and not self.known_unread(k)
+        ]
+        problems = [*self.problems, *unexpected]
+        if problems:
+            counts = [f"{sum(p.kind == k for p in problems)} {k}" for k in ("missing", "wrong shape", "unexpected")]
+            raise MismatchError(
+                f"{path}: the checkpoint does not fit the config ({architecture}): {', '.join(counts)}. "
+                "Is it the config that this checkpoint was trained with (classes, depth multiplier, extractor)?",
+                problems,
+            )
+
+
+class Scope:
+    """A prefix of canonical names: `s / "conv1"` is a scope below, `s("weights", shape)` a tensor in it."""
+
+    __slots__ = ("params", "prefix")
+
+    def __init__(self, params: Params, prefix: str):
+        self.params = params
+        self.prefix = prefix
+
+    def __truediv__(self, name: str) -> "Scope":
+        return Scope(self.params, f"{self.prefix}/{name}" if self.prefix else name)
+
+    def __call__(self, leaf: str, shape: Shape):
+        return self.params.get(f"{self.prefix}/{leaf}", shape)
+
+
+def fits(found: Sequence[int], wanted: Shape) -> bool:
+    return len(found) == len(wanted) and all(w is None or w == f for f, w in zip(found, wanted, strict=True))
+
+
+def show(shape: Shape) -> str:
+    return "[" + ", ".join("?" if d is None else str(d) for d in shape) + "]"

@@ -1,0 +1,155 @@
+"""Does an artifact give the checkpoint's own answers? Raw heads numerically, detections matched box by box."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+Answer = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """Largest differences that rounding explains."""
+
+    raw: float  # of raw heads, times the tensor's standard deviation; at least as an absolute difference, `floor`
+    floor: float
+    score: float  # of a matched detection
+    box: float  # of its corners, normalised
+    matched: float  # share of detections that must have their twin
+
+
+# An overlap at NMS's threshold may fall either way, so one detection in twenty may be another.
+TOLERANCES = {
+    # The same operations in the same runtime.
+    "saved_model": Tolerance(raw=1e-5, floor=1e-5, score=1e-5, box=1e-5, matched=0.95),
+    # Constants let TensorFlow fuse batch norms, which rounds otherwise.
+    "frozen_graph": Tolerance(raw=1e-5, floor=1e-5, score=1e-5, box=1e-5, matched=0.95),
+    # Another runtime, with other kernels and batch norms folded into weights.
+    "tflite": Tolerance(raw=1e-4, floor=1e-5, score=1e-4, box=1e-4, matched=0.95),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One comparison. `measured` must be at most `bound`, or at least where `at_least`; without bound it only tells."""
+
+    artifact: str  # its format
+    image: str
+    what: str
+    measured: float
+    bound: float | None
+    at_least: bool = False
+    notes: str = ""
+
+    @property
+    def ok(self) -> bool:
+        if self.bound is None:
+            return True
+        return self.measured >= self.bound if self.at_least else self.measured <= self.bound
+
+
+def compare(
+    artifact: str, image: str, source: Answer, found: Answer, *, tolerance: Tolerance, lossy: str = ""
+) -> list[Check]:
+    """Every raw head that both show, and the detections.
+
+    source, found: as formats/__init__.py describes an answer. lossy: why detections may differ by design (fast NMS):
+    then their share is told, not judged.
+    """
+    checks = []
+    for name in sorted(k for k in source if k in found and not k.startswith("detection_")):
+        a, b = np.asarray(source[name], np.float64), np.asarray(found[name], np.float64)
+        same = a.shape == b.shape
+        worst = float(np.max(np.abs(a - b), initial=0)) if same and np.isfinite(b).all() else float("inf")
+        bound = max(tolerance.floor, tolerance.raw * float(a.std()))
+        notes = "" if same else f"shape {b.shape}, the checkpoint's {a.shape}"
+        checks.append(Check(artifact=artifact, image=image, what=name, measured=worst, bound=bound, notes=notes))
+    share, count = matched(source, found, tolerance)
+    checks.append(
+        Check(
+            artifact=artifact,
+            image=image,
+            what="detections matched",
+            measured=share,
+            bound=None if lossy else tolerance.matched,
+            at_least=True,
+            notes=", ".join(n for n in (f"of {count}", lossy) if n),
+        )
+    )
+    return checks
+
+
+def matched(source: Answer, found: Answer, tolerance: Tolerance) -> tuple[float, int]:
+    """The share of detections of both sides that have a twin: the same class, score and box within the tolerance.
+
+    A list may end earlier than the other, where the sides differ in what takes a place in it: what scores no better
+    than the last of the shorter list is left aside.
+    """
+    a, b = (_rows(x) for x in (source, found))
+    if len(a[1]) != len(b[1]):
+        short = min((a, b), key=lambda x: len(x[1]))
+        floor = short[1].min() + tolerance.score if len(short[1]) else np.inf
+        if len(short[1]):
+            a, b = ([v[x[1] > floor] for v in x] for x in (a, b))
+    used: set[int] = set()
+    for i in np.argsort(-a[1], kind="stable"):
+        near = np.flatnonzero((b[2] == a[2][i]) & (np.abs(b[1] - a[1][i]) <= tolerance.score))
+        for j in near:
+            if j not in used and np.max(np.abs(b[0][j] - a[0][i])) <= tolerance.box:
+                used.add(int(j))
+                break
+    total = max(len(a[1]), len(b[1]))
+    return (len(used) / total if total else 1.0), total
+
+
+def _rows(answer: Answer):
+    return [np.asarray(answer[f"detection_{k}"]) for k in ("boxes", "scores", "classes")]
+
+
+def verify(
+    source: Callable, artifacts: Mapping[str, Callable], images: Mapping[str, np.ndarray], lossy: Mapping[str, str]
+):
+    """Runs source and artifacts on every image: ([Check], {image: {title: answer}}).
+
+    source and artifacts' values: uint8 [h, w, 3] -> answer; artifacts' keys are formats; lossy: see `compare`.
+    """
+    checks: list[Check] = []
+    answers: dict[str, dict[str, Answer]] = {}
+    for name, image in images.items():
+        answers[name] = {"checkpoint": source(image)}
+        for kind, run in artifacts.items():
+            answers[name][kind] = run(image)
+            pair = answers[name]["checkpoint"], answers[name][kind]
+            checks += compare(kind, name, *pair, tolerance=TOLERANCES[kind], lossy=lossy.get(kind, ""))
+    return checks, answers
+
+
+def source_of(model, *, heads: bool = False) -> Callable:
+    """The model as it was built from the checkpoint; with `heads`, also what goes into TFLite's op."""
+    import tensorflow as tf
+
+    from visionport.formats.answers import answer
+    from visionport.models import ssd
+
+    def run(image):
+        prepared, shapes = model.preprocess(tf.constant(image[None]))
+        outputs = {k: v.numpy() for k, v in model.detect(prepared, shapes).items()}
+        if heads:
+            raw = model.heads(prepared)
+            outputs["box_encodings"] = raw["box_encodings"].numpy()
+            outputs["class_scores"] = ssd.box_ops.scores(model.config.model.post_processing, raw["logits"]).numpy()
+        return answer(outputs)
+
+    return run
+
+
+def record(checks: Iterable[Check]) -> dict:
+    """JSON-ready: the verdict and every check."""
+    checks = list(checks)
+    rows = [asdict(c) | {"measured": float(f"{c.measured:.3g}"), "ok": c.ok} for c in checks]
+    return {"agrees": agree(checks), "checks": rows}
+
+
+def agree(checks: Iterable[Check]) -> bool:
+    return all(c.ok for c in checks)
