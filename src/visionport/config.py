@@ -84,11 +84,8 @@ class Hyperparams:
 
     activation: str = "relu6"  # none, relu, relu6, swish
     batch_norm: BatchNorm | None = BatchNorm()
-    force_use_bias: bool = False
-
-    @property
-    def use_bias(self) -> bool:
-        return self.force_use_bias or not (self.batch_norm and self.batch_norm.center)
+    use_bias: bool = False
+    force_use_bias: bool = False  # where batch norm alone would decide
 
 
 # ---------------------------------------------------------------- anchors, boxes, predictors
@@ -269,13 +266,18 @@ class Ssd:
         return self.add_background_class or self.explicit_background_class
 
 
+Model = Ssd  # | FasterRcnn | CenterNet, as they come
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """A model to build, and where it was read from."""
 
     path: Path
-    model: Ssd
+    model: Model
     architecture: str  # what the config calls it: "ssd_mobilenet_v2_keras"
+    api: Literal["tf1", "tf2"]  # which of the reference's two trained it, as the config declares
+    moving_averages: bool = False  # TF1: the averages are what is exported
     text: str  # the whole config as it is exported
     labels: Mapping[int, str] | None = None  # class id (from 1) to name
     warnings: tuple[str, ...] = ()

@@ -95,7 +95,7 @@ def describe(
     import tensorflow as tf
 
     from visionport import __version__
-    from visionport.models import ssd
+    from visionport.models.build import LABEL_ID_OFFSET
 
     parameters = {**model.params.variables, **model.params.constants}
     shards = sorted(checkpoint.prefix.parent.glob(f"{checkpoint.prefix.name}.*"))
@@ -112,9 +112,9 @@ def describe(
                 int(v.shape.num_elements() if hasattr(v.shape, "num_elements") else v.size) for v in parameters.values()
             ),
             "checkpoint_step": checkpoint.step,
-            "label_id_offset": ssd.LABEL_ID_OFFSET,
+            "label_id_offset": LABEL_ID_OFFSET,
         },
-        "preprocessing": preprocessing.describe(config.model.resizer, ssd.extractor(config.model).NORMALIZATION),
+        "preprocessing": preprocessing.describe(config.model.resizer, model.meta.normalization(config.model)),
         "artifacts": [
             {
                 "format": a.format,

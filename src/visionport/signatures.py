@@ -91,8 +91,13 @@ def _sign(model, name, batch, image_size):
         return model.detect(images, shapes)
 
     function = tf.function(signature, autograph=False)
-    spec = tf.TensorSpec(shape, getattr(tf, dtype), name="input_tensor")
-    return Signature(name=name, input_name="input_tensor", function=function.get_concrete_function(spec))
+    input_name = INPUT_NAMES[model.config.api]
+    spec = tf.TensorSpec(shape, getattr(tf, dtype), name=input_name)
+    return Signature(name=name, input_name=input_name, function=function.get_concrete_function(spec))
+
+
+# The reference's: exporter.py, exporter_lib_v2.py.
+INPUT_NAMES = {"tf1": "inputs", "tf2": "input_tensor"}
 
 
 # dtype, whether images (or one string a picture), preparation

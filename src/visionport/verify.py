@@ -136,7 +136,7 @@ def source_of(model, *, heads: bool = False) -> Callable:
         prepared, shapes = model.preprocess(tf.constant(image[None]))
         outputs = {k: v.numpy() for k, v in model.detect(prepared, shapes).items()}
         if heads:
-            raw = model.heads(prepared)
+            raw = model.predict(prepared, shapes)
             outputs["box_encodings"] = raw["box_encodings"].numpy()
             outputs["class_scores"] = ssd.box_ops.scores(model.config.model.post_processing, raw["logits"]).numpy()
         return answer(outputs)

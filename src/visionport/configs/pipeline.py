@@ -1,6 +1,10 @@
 """The Object Detection API's `pipeline.config`: the parsed message becomes the dataclasses of `visionport.config`."""
 
+import dataclasses
 from pathlib import Path
+from typing import Literal
+
+from google.protobuf import text_format
 
 from visionport import config
 from visionport.configs.pipeline_text import Pipeline, read_pipeline
@@ -17,9 +21,15 @@ def read(path, override: str = "", labels=None) -> config.Config:
             f"{pipeline.path}: models of the kind {kind!r} are not supported. Supported: {', '.join(MODELS)}; "
             "see docs/support.md."
         )
+    if pipeline.message.graph_rewriter.HasField("quantization"):
+        raise UnsupportedError(
+            f"{pipeline.path}: quantisation-aware checkpoints (graph_rewriter) are not supported yet: without their "
+            "fake quantisation they would answer differently."
+        )
     message = getattr(pipeline.message.model, kind)
+    api = api_of(kind, message)
     try:
-        model = MODELS[kind](message)
+        model = MODELS[kind](message, api)
     except (ConfigError, UnsupportedError) as e:
         raise type(e)(f"{pipeline.path}: {e}") from e
     label_map = find_labels(pipeline, Path(labels) if labels else None)
@@ -27,19 +37,32 @@ def read(path, override: str = "", labels=None) -> config.Config:
         path=pipeline.path,
         model=model,
         architecture=message.feature_extractor.type,
-        text=exported_text(pipeline),
+        api=api,
+        moving_averages=api == "tf1" and pipeline.message.eval_config.use_moving_averages,
+        text=exported_text(pipeline, api),
         labels=read_label_map(label_map, model.num_classes) if label_map else None,
         warnings=pipeline.warnings,
         source=pipeline,
     )
 
 
-def exported_text(pipeline: Pipeline) -> str:
-    """The config as it is written beside an export."""
-    return pipeline.text
+def api_of(kind: str, message) -> Literal["tf1", "tf2"]:
+    """Which of the reference's two APIs builds it: TF2's extractors are named "_keras", CenterNet is TF2's alone."""
+    keras = kind == "center_net" or "_keras" in message.feature_extractor.type
+    return "tf2" if keras else "tf1"
 
 
-def ssd(m) -> config.Ssd:
+def exported_text(pipeline: Pipeline, api: str) -> str:
+    """The config as it is written beside an export: on TF1 the averages have become the variables."""
+    if api == "tf2":
+        return pipeline.text
+    message = type(pipeline.message)()
+    message.CopyFrom(pipeline.message)
+    message.eval_config.use_moving_averages = False
+    return text_format.MessageToString(message)
+
+
+def ssd(m, api: str) -> config.Ssd:
     if m.num_classes < 1:
         raise ConfigError("model.ssd.num_classes must be at least 1.")
     if m.add_background_class and m.explicit_background_class:
@@ -50,8 +73,8 @@ def ssd(m) -> config.Ssd:
         num_classes=m.num_classes,
         add_background_class=m.add_background_class,
         explicit_background_class=m.explicit_background_class,
-        feature_extractor=ssd_feature_extractor(m.feature_extractor),
-        predictor=one_of(m.box_predictor, "box_predictor_oneof", PREDICTORS),
+        feature_extractor=ssd_feature_extractor(m.feature_extractor, api),
+        predictor=one_of(m.box_predictor, "box_predictor_oneof", PREDICTORS, api),
         anchors=one_of(m.anchor_generator, "anchor_generator_oneof", ANCHORS),
         box_coder=one_of(m.box_coder, "box_coder_oneof", BOX_CODERS),
         resizer=one_of(m.image_resizer, "image_resizer_oneof", RESIZERS),
@@ -59,13 +82,13 @@ def ssd(m) -> config.Ssd:
     )
 
 
-def ssd_feature_extractor(m) -> config.SsdFeatureExtractor:
+def ssd_feature_extractor(m, api: str) -> config.SsdFeatureExtractor:
     return config.SsdFeatureExtractor(
         type=m.type,
         depth_multiplier=m.depth_multiplier,
         min_depth=m.min_depth,
         pad_to_multiple=m.pad_to_multiple,
-        hyperparams=hyperparams(m.conv_hyperparams),
+        hyperparams=hyperparams(m.conv_hyperparams, api),
         override_base_hyperparams=m.override_base_feature_extractor_hyperparams,
         use_explicit_padding=m.use_explicit_padding,
         use_depthwise=m.use_depthwise,
@@ -76,7 +99,7 @@ def ssd_feature_extractor(m) -> config.SsdFeatureExtractor:
     )
 
 
-def hyperparams(m) -> config.Hyperparams:
+def hyperparams(m, api: str) -> config.Hyperparams:
     norm = m.WhichOneof("normalizer_oneof")
     if norm == "group_norm":
         raise UnsupportedError("conv_hyperparams.group_norm: the reference builds no layer from it. Use batch_norm.")
@@ -84,17 +107,19 @@ def hyperparams(m) -> config.Hyperparams:
     return config.Hyperparams(
         activation=name_of(m, "activation").replace("_", "").lower(),
         batch_norm=config.BatchNorm(epsilon=bn.epsilon, center=bn.center, scale=bn.scale) if bn else None,
+        # slim: a bias, or batch norm; Keras: a bias where batch norm has none.
+        use_bias=m.force_use_bias or (bn is None or (api == "tf2" and not bn.center)),
         force_use_bias=m.force_use_bias,
     )
 
 
-def convolutional_predictor(m) -> config.ConvolutionalPredictor:
+def convolutional_predictor(m, api: str) -> config.ConvolutionalPredictor:
     if m.use_depthwise and m.kernel_size == 1:
         raise ConfigError("convolutional_box_predictor: use_depthwise needs a kernel_size above 1.")
     if m.min_depth > m.max_depth:
         raise ConfigError("convolutional_box_predictor: min_depth is above max_depth.")
     return config.ConvolutionalPredictor(
-        hyperparams=hyperparams(m.conv_hyperparams),
+        hyperparams=hyperparams(m.conv_hyperparams, api),
         kernel_size=m.kernel_size,
         num_layers=m.num_layers_before_predictor,
         min_depth=m.min_depth,
@@ -103,16 +128,17 @@ def convolutional_predictor(m) -> config.ConvolutionalPredictor:
         use_dropout=m.use_dropout,
         box_code_size=m.box_code_size,
         clip_range=clip_range(m),
+        apply_sigmoid_to_scores=api == "tf1" and m.apply_sigmoid_to_scores,
     )
 
 
-def weight_shared_predictor(m) -> config.WeightSharedPredictor:
+def weight_shared_predictor(m, api: str) -> config.WeightSharedPredictor:
     if m.use_depthwise and m.kernel_size == 1:
         raise ConfigError("weight_shared_convolutional_box_predictor: use_depthwise needs a kernel_size above 1.")
-    hyper = hyperparams(m.conv_hyperparams)
+    hyper = hyperparams(m.conv_hyperparams, api)
     if m.conv_hyperparams.WhichOneof("normalizer_oneof") == "sync_batch_norm":
         # The reference applies the tower's batch norms only where the field is `batch_norm`.
-        hyper = config.Hyperparams(activation=hyper.activation, batch_norm=None, force_use_bias=hyper.force_use_bias)
+        hyper = dataclasses.replace(hyper, batch_norm=None)
     return config.WeightSharedPredictor(
         hyperparams=hyper,
         depth=m.depth,
@@ -254,14 +280,14 @@ def points(m):
     return tuple((p.x, p.y) for p in m.x_y_pair)
 
 
-def one_of(message, oneof, choices):
+def one_of(message, oneof, choices, *more):
     """The chosen alternative, translated. Raises where none is chosen or it is not supported."""
     kind = message.WhichOneof(oneof)
     if kind is None:
         raise ConfigError(f"{message.DESCRIPTOR.name} is empty; choose one of: {', '.join(choices)}.")
     if kind not in choices:
         raise UnsupportedError(f"{kind} is not supported here; supported: {', '.join(choices)}. See docs/support.md.")
-    return choices[kind](getattr(message, kind))
+    return choices[kind](getattr(message, kind), *more)
 
 
 def name_of(message, field) -> str:

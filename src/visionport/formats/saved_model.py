@@ -65,7 +65,7 @@ from PIL import Image
 
 detect = tf.saved_model.load("{path}").signatures["serving_default"]
 image = np.asarray(Image.open("{image}").convert("RGB"))[None]  # uint8 [1, height, width, 3]
-answer = detect(input_tensor=tf.constant(image))
+answer = detect({input}=tf.constant(image))
 print(answer["detection_boxes"][0, 0], answer["detection_classes"][0, 0], answer["detection_scores"][0, 0])
 """
 

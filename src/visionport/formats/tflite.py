@@ -99,7 +99,7 @@ def _heads(model):
     kept = {}
 
     def raw(images):
-        found = model.heads(images)
+        found = model.predict(images, None)
         kept["anchors"] = ssd.anchors(config, found, images, constant=True)
         scores = ssd.box_ops.scores(config.post_processing, found["logits"])
         return {HEADS[0]: tf.identity(found["box_encodings"]), HEADS[1]: scores}

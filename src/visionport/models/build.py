@@ -1,13 +1,14 @@
 """A config and a checkpoint become a model: functions over variables that hold the checkpoint's values."""
 
+import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
-from visionport.config import Config
+from visionport.config import Config, Ssd
 from visionport.errors import ConfigError
-from visionport.ops import image
 from visionport.params import Params
 
 # Canonical (slim) leaf names -> Keras's.
@@ -19,20 +20,29 @@ LEAVES = {
 }
 
 
+# Meta-architectures: modules of this package with normalization, predict, postprocess, names and known_unread.
+META = {Ssd: "ssd"}
+
+# The reference's classes are 1-based: 0 is the background.
+LABEL_ID_OFFSET = 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """What export, verification and prediction work with. All functions are plain TensorFlow, to be traced.
 
-    preprocess: uint8 or float32 [b, h, w, 3] -> (float32 [b, H, W, c], int32 [b, 3]).
-    heads: float32 [b, H, W, c] -> dict of raw answers (see models/ssd.py: predict).
-    detect: (float32 [b, H, W, c], int32 [b, 3]) -> dict of the reference's outputs; a concrete function, traced once.
+    meta: the meta-architecture's module.
+    preprocess: uint8 or float32 [b, h, w, 3] -> (float32 [b, H, W, c], int32 [b, 3] sizes without padding).
+    predict: what preprocess gives -> dict of raw answers (see models/ssd.py: predict).
+    detect: the same -> dict of the reference's outputs, float32; a concrete function, traced once.
     input_size: (H, W, c), None where the image decides.
     """
 
     config: Config
     params: Params
+    meta: ModuleType
     preprocess: Callable
-    heads: Callable
+    predict: Callable
     detect: Any
     input_size: tuple[int | None, int | None, int]
 
@@ -45,18 +55,22 @@ def build(config: Config, checkpoint, *, freeze: Sequence[str] = (), batch: int 
     """
     import tensorflow as tf
 
-    from visionport.models import ssd
+    from visionport.ops import image
 
+    meta = meta_of(config)
     params = params_for(config, checkpoint, freeze=freeze)
+    size = input_size(config)
     scope = params.scope()
-    height, width = image.fixed_size(config.model.resizer) or (None, None)
-    size = (height, width, image.channels(config.model.resizer))
 
-    def heads(images):
-        return ssd.predict(config.model, scope, images)
+    def predict(images, true_shapes):
+        return meta.predict(config.model, scope, images, true_shapes)
 
     def detect(images, true_shapes):
-        return ssd.postprocess(config.model, heads(images), images, true_shapes)
+        outputs = meta.postprocess(config.model, scope, predict(images, true_shapes), images, true_shapes)
+        outputs["detection_classes"] = tf.cast(outputs["detection_classes"], tf.float32) + LABEL_ID_OFFSET
+        if config.api == "tf1":
+            outputs.pop("detection_anchor_indices", None)
+        return {k: tf.cast(v, tf.float32) for k, v in outputs.items()}
 
     concrete = tf.function(detect, autograph=False).get_concrete_function(
         tf.TensorSpec((batch, *size), tf.float32, "images"), tf.TensorSpec((batch, 3), tf.int32, "true_shapes")
@@ -65,8 +79,9 @@ def build(config: Config, checkpoint, *, freeze: Sequence[str] = (), batch: int 
     return Model(
         config=config,
         params=params,
-        preprocess=lambda images: ssd.preprocess(config.model, images),
-        heads=heads,
+        meta=meta,
+        preprocess=lambda images: image.preprocess(images, config.model.resizer, meta.normalization(config.model)),
+        predict=predict,
         detect=concrete,
         input_size=size,
     )
@@ -76,26 +91,51 @@ def check(config: Config, checkpoint) -> Params:
     """Do they fit? By names and shapes alone: the checkpoint's index is enough. Raises as `build` does."""
     import tensorflow as tf
 
-    from visionport.models import ssd
-
+    meta = meta_of(config)
     params = params_for(config, checkpoint, dry=True)
-    size = image.fixed_size(config.model.resizer) or (None, None)
+    scope = params.scope()
     with tf.Graph().as_default():
-        images = tf.raw_ops.Placeholder(dtype=tf.float32, shape=(None, *size, image.channels(config.model.resizer)))
-        ssd.predict(config.model, params.scope(), images)
+        images = tf.raw_ops.Placeholder(dtype=tf.float32, shape=(None, *input_size(config)))
+        shapes = tf.raw_ops.Placeholder(dtype=tf.int32, shape=(None, 3))
+        meta.postprocess(config.model, scope, meta.predict(config.model, scope, images, shapes), images, shapes)
     params.check(str(checkpoint.prefix), config.architecture)
     return params
 
 
-def params_for(config: Config, checkpoint, **how) -> Params:
-    from visionport.models import ssd
+def meta_of(config: Config) -> ModuleType:
+    return importlib.import_module(f"visionport.models.{META[type(config.model)]}")
 
-    if checkpoint.kind != "tf2":
+
+def input_size(config: Config) -> tuple[int | None, int | None, int]:
+    from visionport.ops import image
+
+    height, width = image.fixed_size(config.model.resizer) or (None, None)
+    return height, width, image.channels(config.model.resizer)
+
+
+def params_for(config: Config, checkpoint, **how) -> Params:
+    if checkpoint.kind != config.api:
+        kinds = {"tf1": "a TF1 checkpoint (names)", "tf2": "a TF2 checkpoint (object graph)"}
         raise ConfigError(
-            f"{config.path}: {config.architecture} is a TF2 model, but {checkpoint.prefix} is a TF1 checkpoint. "
-            "Give the config it was trained with."
+            f"{config.path}: {config.architecture} is trained to {kinds[config.api]}, but {checkpoint.prefix} is "
+            f"{kinds[checkpoint.kind]}. Give the config it was trained with."
         )
-    return Params(checkpoint, locator(ssd.names(config.model)), **how)
+    meta = meta_of(config)
+    if config.api == "tf2":
+        locate = locator(meta.names(config.model))
+    else:
+        locate = averages(checkpoint) if config.moving_averages else str
+    return Params(checkpoint, locate, known_unread=meta.known_unread(config.model), **how)
+
+
+def averages(checkpoint) -> Callable[[str], str]:
+    """TF1 name -> the name of its moving average, where it has one."""
+
+    def locate(name: str) -> str:
+        average = f"{name}/ExponentialMovingAverage"
+        return average if average in checkpoint.entries else name
+
+    return locate
 
 
 def locator(names: Mapping[str, str]) -> Callable[[str], str | None]:

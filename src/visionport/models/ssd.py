@@ -14,20 +14,18 @@ from visionport.errors import UnsupportedError, nearest
 from visionport.models.box_predictors import PREDICTORS
 from visionport.ops import anchors as anchor_ops
 from visionport.ops import boxes as box_ops
-from visionport.ops import image, nms
+from visionport.ops import nms
 
-EXTRACTORS = ("ssd_mobilenet_v2", "ssd_mobilenet_v2_fpn")
+# Extractor modules, and for which of the reference's two APIs.
+EXTRACTORS = {"ssd_mobilenet_v2": ("tf1", "tf2"), "ssd_mobilenet_v2_fpn": ("tf1", "tf2")}
 LEAST_SIZE = 33  # pixels a side, below which the strides leave nothing
-
-# 1-based classes in the outputs, as the reference gives them: 0 is the background.
-LABEL_ID_OFFSET = 1
 
 
 def extractor(ssd: config.Ssd) -> ModuleType:
     kind = ssd.feature_extractor.type
     name = kind.removesuffix("_keras")
-    if name not in EXTRACTORS or not kind.endswith("_keras"):
-        known = [f"{n}_keras" for n in EXTRACTORS]
+    if ("tf1" if name == kind else "tf2") not in EXTRACTORS.get(name, ()):
+        known = extractor_types()
         raise UnsupportedError(
             f"feature extractor {kind!r} is not supported{nearest(kind, known)}. Supported: {', '.join(known)}; "
             "see docs/support.md."
@@ -35,12 +33,16 @@ def extractor(ssd: config.Ssd) -> ModuleType:
     return importlib.import_module(f"visionport.models.{name}")
 
 
-def preprocess(ssd: config.Ssd, images):
-    """uint8 or float32 [b, h, w, 3] of 0 to 255 -> float32 [b, H, W, c] normalised, int32 [b, 3] sizes unpadded."""
-    return image.preprocess(images, ssd.resizer, extractor(ssd).NORMALIZATION)
+def extractor_types() -> list[str]:
+    """Every supported feature extractor as configs name it."""
+    return [name + "_keras" * (api == "tf2") for name, apis in EXTRACTORS.items() for api in apis]
 
 
-def predict(ssd: config.Ssd, s, images) -> dict:
+def normalization(ssd: config.Ssd) -> config.Normalization:
+    return extractor(ssd).NORMALIZATION
+
+
+def predict(ssd: config.Ssd, s, images, true_shapes=None) -> dict:
     """The network's raw answers.
 
     images: float32 [b, H, W, c], preprocessed. Returns feature_maps (a list), box_encodings float32 [b, n, code],
@@ -71,8 +73,8 @@ def spatial(x):
     return tuple(x.shape[i] if x.shape[i] is not None else tf.shape(x)[i] for i in (1, 2))
 
 
-def postprocess(ssd: config.Ssd, prediction: dict, images, true_shapes) -> dict:
-    """Detections by the reference's output names, all float32.
+def postprocess(ssd: config.Ssd, s, prediction: dict, images, true_shapes) -> dict:
+    """Detections by the reference's output names; classes from 0.
 
     images: [b, H, W, c] as `predict` took them; true_shapes: int32 [b, 3], without padding.
     """
@@ -90,13 +92,13 @@ def postprocess(ssd: config.Ssd, prediction: dict, images, true_shapes) -> dict:
     out = {
         "detection_boxes": found["boxes"],
         "detection_scores": found["scores"],
-        "detection_classes": found["classes"] + LABEL_ID_OFFSET,
-        "num_detections": tf.cast(found["count"], tf.float32),
+        "detection_classes": found["classes"],
+        "num_detections": found["count"],
         "raw_detection_boxes": boxes,
         "raw_detection_scores": scores,
     }
     if "anchors" in found:
-        out["detection_anchor_indices"] = tf.cast(found["anchors"], tf.float32)
+        out["detection_anchor_indices"] = found["anchors"]
     out |= {f"detection_{k}": found[k] for k in fields if k in found}
     return out
 
@@ -106,3 +108,8 @@ def names(ssd: config.Ssd) -> dict[str, str]:
     _, head_names = PREDICTORS[type(ssd.predictor)]
     maps = len(anchor_ops.per_location(ssd.anchors))
     return extractor(ssd).names(ssd.feature_extractor) | head_names(ssd.predictor, maps)
+
+
+def known_unread(ssd: config.Ssd):
+    """Checkpoint keys that are there and that inference does not need: none."""
+    return lambda key: False
