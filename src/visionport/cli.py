@@ -57,7 +57,7 @@ class Pair(click.ParamType):
 
 
 class Batch(click.ParamType):
-    name = "N|dynamic"
+    name = "n or dynamic"
 
     def convert(self, value, param, ctx):
         if value is None or value == "dynamic" or isinstance(value, int):
@@ -80,15 +80,15 @@ def main():
     graph, a TFLite file, on today's TensorFlow, with no old repository installed. Then it runs each of them and
     shows that it gives the checkpoint's own answers.
 
-    Exit status: 0 done and verified; 1 an artifact disagrees, or a checkpoint does not fit; 2 the request or an
-    input is wrong.
+    Exit status: 0 done and verified; 1 an artifact disagrees (inspect --config: they do not fit); 2 the request or
+    an input is wrong.
     """
     if not {"-v", "--verbose"} & set(sys.argv):
         mute_tensorflow()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary folders go
 
 
-quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors and results only.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 verbose = click.option(
     "-v", "--verbose", is_flag=True, help="Show stages even where no terminal watches, and TensorFlow's own log."
 )
@@ -133,7 +133,7 @@ Examples:
 @click.option(
     "--tflite-nms",
     type=click.Choice(TFLITE_NMS),
-    help="NMS of the TFLite op. Default: regular, which gives the checkpoint's own answers.",
+    help="NMS of the TFLite op. Default: the config's own kind: regular, or fast where it is class-agnostic.",
 )
 @click.option("--max-detections", type=int, help="Of the TFLite op. Default: the config's.")
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Run each artifact against the checkpoint.")

@@ -4,33 +4,45 @@ from pathlib import Path
 
 from visionport.checkpoint import OBJECT_GRAPH, VALUE, Checkpoint
 
-FOLDER, NAME = "checkpoint", "ckpt-0"
-KEPT = ("model", "save_counter")  # children of the root
+# Where the reference puts it: exporter_lib_v2.py; exporter.py.
+PLACES = {"tf2": "checkpoint/ckpt-0", "tf1": "model.ckpt"}
+KEPT = ("model", "save_counter")  # children of a TF2 checkpoint's root
 
 
 def write(checkpoint: Checkpoint, params, folder: Path) -> Path:
-    """Writes folder/checkpoint/ckpt-0 and its state file; values that the model holds are not read again."""
+    """Writes the checkpoint and its state file into an export directory; returns its prefix."""
     import tensorflow as tf
 
-    target = folder / FOLDER
-    target.mkdir()
-    held = {key: params.variables.get(name, params.constants.get(name)) for name, key in params.keys.items()}
-    graph, keys = pruned(checkpoint)
-    tensors = {k: tf.convert_to_tensor(held[k] if held.get(k) is not None else checkpoint[k]) for k in keys}
-    if graph is not None:
-        tensors[OBJECT_GRAPH] = tf.constant(graph.SerializeToString(deterministic=True))
+    prefix = folder / PLACES[checkpoint.kind]
+    prefix.parent.mkdir(exist_ok=True)
+    tensors = (object_tensors if checkpoint.kind == "tf2" else named_tensors)(checkpoint, params)
     names = sorted(tensors)
     tf.raw_ops.SaveV2(
-        prefix=str(target / NAME),
+        prefix=str(prefix),
         tensor_names=names,
         shape_and_slices=[""] * len(names),
-        tensors=[tensors[n] for n in names],
+        tensors=[tf.convert_to_tensor(tensors[n]) for n in names],
     )
-    (target / "checkpoint").write_text(f'model_checkpoint_path: "{NAME}"\nall_model_checkpoint_paths: "{NAME}"\n')
-    return target
+    state = f'model_checkpoint_path: "{prefix.name}"\nall_model_checkpoint_paths: "{prefix.name}"\n'
+    (prefix.parent / "checkpoint").write_text(state)
+    return prefix
 
 
-def pruned(checkpoint: Checkpoint):
+def named_tensors(checkpoint: Checkpoint, params) -> dict:
+    """TF1: what the model reads, under plain names (averages have become the variables), and the step."""
+    tensors = {**params.variables, **params.constants}
+    return tensors | {k: checkpoint[k] for k in ("global_step",) if k in checkpoint.entries}
+
+
+def object_tensors(checkpoint: Checkpoint, params) -> dict:
+    """TF2: every value of the model by its key, and the object graph that leads there. Nothing is read twice."""
+    held = {key: params.variables.get(name, params.constants.get(name)) for name, key in params.keys.items()}
+    graph, keys = pruned(checkpoint)
+    tensors = {k: held[k] if held.get(k) is not None else checkpoint[k] for k in keys}
+    return tensors | ({OBJECT_GRAPH: graph} if graph else {})
+
+
+def pruned(checkpoint: Checkpoint) -> tuple[bytes | None, list[str]]:
     """The object graph of the model alone and the keys of its values; None and all keys where there is no graph."""
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
@@ -56,4 +68,4 @@ def pruned(checkpoint: Checkpoint):
             if child.node_id in number and (node or child.local_name in KEPT):
                 copy.children.add(node_id=number[child.node_id], local_name=child.local_name)
         keys += [a.checkpoint_key for a in copy.attributes if a.checkpoint_key.endswith(VALUE)]
-    return out, keys
+    return out.SerializeToString(deterministic=True), keys

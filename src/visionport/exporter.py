@@ -8,6 +8,7 @@ from typing import Any
 from visionport import images, manifest, preprocessing
 from visionport.config import Config, read_config
 from visionport.formats import format_module
+from visionport.formats.answers import FEEDS
 from visionport.labels import write_labels
 from visionport.options import Options
 from visionport.progress import Progress, size_of
@@ -43,7 +44,7 @@ def export(options: Options, progress: Progress | None = None) -> Export:
     progress = progress or Progress()
     options.check()
     check_target(options.out, overwrite=options.overwrite, inputs=(options.config, options.checkpoint))
-    pictures = images.load(options.images) if options.verify or options.images else {}
+    pictures = images.load(options.images, options.image_size) if options.verify or options.images else {}
     config = read_config(options.config, options.config_override, options.labels)
     for name in options.formats:
         format_module(name).check(config, options)
@@ -52,6 +53,7 @@ def export(options: Options, progress: Progress | None = None) -> Export:
 
     from visionport import exported_checkpoint
     from visionport.checkpoint import open_checkpoint
+    from visionport.formats import meta_graph
     from visionport.models.build import build
     from visionport.signatures import sign
 
@@ -72,7 +74,9 @@ def export(options: Options, progress: Progress | None = None) -> Export:
                 artifacts.append(Artifact(format=name, path=path.name, size=size_of(path)))
                 remark(f"{artifacts[-1].size / 1e6:.1f} MB")
         with progress.stage("write checkpoint and config"):
-            exported_checkpoint.write(checkpoint, model.params, folder)
+            prefix = exported_checkpoint.write(checkpoint, model.params, folder)
+            if config.api == "tf1":
+                meta_graph.write(model, signatures[0], prefix)
             (folder / "pipeline.config").write_text(config.text)
             if config.labels:
                 (folder / "labels.txt").write_text(write_labels(dict(config.labels), config.model.num_classes))
@@ -107,6 +111,7 @@ def describe(
         "inputs": {p.name: manifest.file_record(p) for p in inputs},
         "model": {
             "architecture": config.architecture,
+            "api": config.api,
             "num_classes": config.model.num_classes,
             "parameters": sum(
                 int(v.shape.num_elements() if hasattr(v.shape, "num_elements") else v.size) for v in parameters.values()
@@ -214,7 +219,8 @@ def snippet(artifact: Mapping, content: Mapping) -> str:
     p = content["preprocessing"]
     source = artifact["signatures"][0]["inputs"][0]["name"]
     text = format_module(artifact["format"]).SNIPPET
-    return text.format(path=artifact["path"], image="image.jpg", mean=p["mean"], std=p["std"], input=source)
+    feed = FEEDS[content["options"]["inputs"][0]].format(image="image.jpg")
+    return text.format(path=artifact["path"], image="image.jpg", feed=feed, mean=p["mean"], std=p["std"], input=source)
 
 
 def shape_text(shape) -> str:

@@ -133,7 +133,8 @@ def source_of(model, *, heads: bool = False) -> Callable:
     from visionport.models import ssd
 
     def run(image):
-        prepared, shapes = model.preprocess(tf.constant(image[None]))
+        batch = model.detect.inputs[0].shape[0] or 1
+        prepared, shapes = model.preprocess(tf.repeat(tf.constant(image[None]), batch, axis=0))
         outputs = {k: v.numpy() for k, v in model.detect(prepared, shapes).items()}
         if heads:
             raw = model.predict(prepared, shapes)

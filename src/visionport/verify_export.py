@@ -22,15 +22,17 @@ def verify_export(directory: Path, paths: Sequence[Path] = ()) -> list[Check]:
             f"{directory}: not the files that were exported (missing or changed): {', '.join(changed[:5])}"
             f"{' and more' * (len(changed) > 5)}. Export again."
         )
-    pictures = images.load(paths)
+    size = content["options"]["image_size"]
+    pictures = images.load(paths, tuple(size) if size else None)
     from visionport.checkpoint import open_checkpoint
     from visionport.config import read_config
+    from visionport.exported_checkpoint import PLACES
     from visionport.models.build import build
 
     record = content["options"]
     options = Options(
         config=directory / "pipeline.config",
-        checkpoint=directory / "checkpoint",
+        checkpoint=directory / PLACES[content["model"]["api"]],
         out=directory,
         tflite_nms=record["tflite_nms"],
         max_detections=record["max_detections"],

@@ -5,21 +5,33 @@ import io
 import numpy as np
 
 
-def feed(image: np.ndarray, dtype: str, *, example: bool = False):
-    """A batch of one for an input of that dtype: pixels, or the PNG's bytes (in a tf.train.Example)."""
+def feed(image: np.ndarray, dtype: str, *, batch: int | None = None, example: bool = False):
+    """One image as often as the input's batch wants: pixels, or a PNG's bytes (in a tf.train.Example)."""
     if dtype != "string":
-        return image[None].astype(dtype)
+        return np.repeat(image[None].astype(dtype), batch or 1, axis=0)
     from PIL import Image
 
     data = io.BytesIO()
     Image.fromarray(image).save(data, "PNG")
-    if not example:
-        return np.array([data.getvalue()], object)
-    import tensorflow as tf
+    item = data.getvalue()
+    if example:
+        import tensorflow as tf
 
-    value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[data.getvalue()]))
-    features = tf.train.Features(feature={"image/encoded": value})
-    return np.array([tf.train.Example(features=features).SerializeToString()], object)
+        value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[item]))
+        item = tf.train.Example(features=tf.train.Features(feature={"image/encoded": value})).SerializeToString()
+    return np.array([item] * (batch or 1), object)
+
+
+# How a snippet makes `value`, by input type.
+FEEDS = {
+    "image_tensor": 'value = np.asarray(Image.open("{image}").convert("RGB"))[None]  # uint8 [1, height, width, 3]',
+    "float_image_tensor": 'value = np.asarray(Image.open("{image}").convert("RGB"), np.float32)[None]  # 0 to 255',
+    "encoded_image_string_tensor": 'value = np.array([open("{image}", "rb").read()], object)',
+    "tf_example": """\
+encoded = tf.train.Feature(bytes_list=tf.train.BytesList(value=[open("{image}", "rb").read()]))
+example = tf.train.Example(features=tf.train.Features(feature={{"image/encoded": encoded}}))
+value = np.array([example.SerializeToString()], object)""",
+}
 
 
 def answer(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

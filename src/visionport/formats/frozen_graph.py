@@ -32,18 +32,25 @@ def freeze(function, inputs: dict[str, str]):
     graph = frozen.graph.as_graph_def()
     del graph.library.function[:]
     prune(graph, [t.op.name for t in (*frozen.inputs, *frozen.outputs)])
-    names = {t.op.name: inputs[t.op.name] for t in frozen.inputs}
-    wanted = sorted(function.structured_outputs)  # outputs are flattened in the order of their keys
-    names |= {t.op.name: key for t, key in zip(frozen.outputs, wanted, strict=True)}
+    rename(graph, node_names(frozen, [t.op.name for t in frozen.inputs], inputs, sorted(function.structured_outputs)))
+    return graph
+
+
+def node_names(function, sources, inputs: dict[str, str], keys=None) -> dict[str, str]:
+    """Node -> the name it is to have, for a function's inputs and outputs; these are flattened in their keys' order."""
+    keys = sorted(function.structured_outputs) if keys is None else keys
+    outputs = {t.op.name: key for t, key in zip(function.outputs, keys, strict=True)}
+    return {name: inputs[name] for name in sources} | outputs
+
+
+def rename(graph, names: dict[str, str]) -> None:
+    """Gives nodes other names, and those that have one of these names already yet another."""
     taken = set(names.values())
-    for node in graph.node:
-        if node.name not in names and node.name in taken:
-            names[node.name] = f"{node.name}_"
+    names = names | {n.name: f"{n.name}_" for n in graph.node if n.name in taken and n.name not in names}
     for node in graph.node:
         node.name = names.get(node.name, node.name)
         node.input[:] = [_renamed(i, names) for i in node.input]
         node.attr.pop("_output_shapes", None)
-    return graph
 
 
 def prune(graph, kept) -> None:
@@ -70,7 +77,9 @@ def prune(graph, kept) -> None:
             if name not in needed:
                 needed.add(name)
                 queue.append(name)
-    left = [n for n in graph.node if n.name in needed]
+    left = sorted((n for n in graph.node if n.name in needed), key=lambda n: n.name)
+    for node in left:
+        node.attr.pop("_has_manual_control_dependencies", None)
     del graph.node[:]
     graph.node.extend(left)
 
@@ -95,10 +104,10 @@ def load(path: Path, manifest=None):
     session = tf.compat.v1.Session(graph=graph)
     (source,) = (n for n in definition.node if n.op == "Placeholder")
     outputs = {n.name: graph.get_tensor_by_name(f"{n.name}:0") for n in definition.node if n.name in OUTPUTS}
-    dtype = graph.get_tensor_by_name(f"{source.name}:0").dtype.name
+    given = graph.get_tensor_by_name(f"{source.name}:0")
 
     def run(image):
-        value = feed(image, dtype, example=source.name == "tf_example")
+        value = feed(image, given.dtype.name, batch=given.shape[0], example=source.name == "tf_example")
         return answer(session.run(outputs, {f"{source.name}:0": value}))
 
     return run
@@ -139,15 +148,15 @@ OUTPUTS = (
     "detection_keypoints",
 )
 
-SNIPPET = """\\
+SNIPPET = """\
 import numpy as np, tensorflow as tf
 from PIL import Image
 
 graph = tf.compat.v1.GraphDef.FromString(open("{path}", "rb").read())
-image = np.asarray(Image.open("{image}").convert("RGB"))[None]  # uint8 [1, height, width, 3]
+{feed}
 with tf.Graph().as_default(), tf.compat.v1.Session() as session:
     tf.compat.v1.import_graph_def(graph, name="")
     outputs = ["detection_boxes:0", "detection_classes:0", "detection_scores:0"]
-    boxes, classes, scores = session.run(outputs, {{"image_tensor:0": image}})
+    boxes, classes, scores = session.run(outputs, {{"{input}": value}})
 print(boxes[0, 0], classes[0, 0], scores[0, 0])
 """

@@ -33,10 +33,11 @@ def load(path: Path, manifest=None):
 
     function = tf.saved_model.load(str(path)).signatures["serving_default"]
     ((name, spec),) = function.structured_input_signature[1].items()
+    example = bool(manifest) and manifest["options"]["inputs"][0] == "tf_example"
 
     def run(image):
-        outputs = function(**{name: feed(image, spec.dtype.name)})
-        return answer({k: v.numpy() for k, v in outputs.items()})
+        value = tf.constant(feed(image, spec.dtype.name, batch=spec.shape[0], example=example))
+        return answer({k: v.numpy() for k, v in function(**{name: value}).items()})
 
     return run
 
@@ -64,8 +65,8 @@ import numpy as np, tensorflow as tf
 from PIL import Image
 
 detect = tf.saved_model.load("{path}").signatures["serving_default"]
-image = np.asarray(Image.open("{image}").convert("RGB"))[None]  # uint8 [1, height, width, 3]
-answer = detect({input}=tf.constant(image))
+{feed}
+answer = detect({input}=tf.constant(value))
 print(answer["detection_boxes"][0, 0], answer["detection_classes"][0, 0], answer["detection_scores"][0, 0])
 """
 
@@ -85,9 +86,9 @@ def slim(path: Path) -> None:
     used = {base(i) for node in graph.node for i in node.input}
     keep(graph.node, lambda n: n.op != "ReadVariableOp" or n.name in used)
     functions = {f.signature.name: f for f in graph.library.function}
-    dead = set()
-    for call in (base(meta.saver_def.save_tensor_name), meta.saver_def.restore_op_name):
-        node = next(n for n in graph.node if n.name == call)
+    dead: set[str] = set()
+    saver = (base(meta.saver_def.save_tensor_name), meta.saver_def.restore_op_name)
+    for node in [n for n in graph.node if n.name in saver]:
         dead.add(node.attr["f"].func.name)
         function = functions[node.attr["f"].func.name]
         bypass(function)
@@ -104,7 +105,7 @@ def slim(path: Path) -> None:
 
 def unwrap(wrapper, functions) -> set[str]:
     """Makes a signature's wrapper the very function it calls with its own arguments; the name of that function."""
-    (call,) = (n for n in wrapper.node_def if n.op == "StatefulPartitionedCall")
+    (call,) = (n for n in wrapper.node_def if n.op in ("StatefulPartitionedCall", "PartitionedCall"))
     called = functions[call.attr["f"].func.name]
     through = {n.name: n.input[0] for n in wrapper.node_def if n.op == "Identity"}
     outputs = [through.get(base(wrapper.ret[a.name])) for a in wrapper.signature.output_arg]
@@ -159,9 +160,8 @@ def inline(graph, call, function) -> None:
     call.attr["T"].type = function.signature.output_arg[0].type
     del call.input[:]
     call.input.append(outer(result))
-    call.input.extend(
-        f"^{call.name}/{n}" for n in function.control_ret.values() if any(d.name == n for d in function.node_def)
-    )
+    names = {n.name for n in function.node_def}
+    call.input.extend(f"^{call.name}/{n}" for n in sorted(set(function.control_ret.values()) & names))
 
 
 def base(name: str) -> str:

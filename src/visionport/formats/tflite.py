@@ -162,7 +162,7 @@ def signatures(path: Path):
     return [("serving_default", *rows)]
 
 
-SNIPPET = """\\
+SNIPPET = """\
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image

@@ -1,0 +1,208 @@
+"""The tables of what is supported, from the code itself, for README.md and docs/support.md.
+
+python scripts/support.py            print all of them
+python scripts/support.py --write    put them between the marks `<!-- table: NAME -->` and `<!-- end -->`
+"""
+
+import argparse
+import dataclasses
+import re
+import typing
+from pathlib import Path
+
+from visionport import config, images, options, signatures, verify
+from visionport.configs import pipeline
+from visionport.errors import UnsupportedError
+from visionport.formats import format_module, tflite
+from visionport.models import ssd
+from visionport.ops import boxes, image, nn
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = ("README.md", "docs/support.md")
+MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+DIGITS = config.read_config(Path(str(images.example("digits"))) / "tf2")
+
+# What the code cannot say of itself; a missing or superfluous name is an error.
+INPUTS = {
+    "image_tensor": ("`[batch, height, width, 3]`", "RGB, 0 to 255"),
+    "float_image_tensor": ("`[batch, height, width, 3]`", "RGB, 0 to 255"),
+    "encoded_image_string_tensor": ("`[batch]`", "JPEG, PNG, BMP, or a GIF's first frame; sizes may differ"),
+    "tf_example": ("`[batch]`", "serialized `tf.train.Example` with `image/encoded`; sizes may differ"),
+}
+NMS = {
+    "score_threshold": "`score_threshold`",
+    "iou_threshold": "`iou_threshold`",
+    "max_per_class": "`max_detections_per_class`",
+    "max_total": "`max_total_detections`",
+    "soft_sigma": "`soft_nms_sigma`, and `use_hard_nms`, which turns it off",
+    "class_agnostic": "`use_class_agnostic_nms`, with `max_classes_per_detection: 1`",
+    "combined": "`use_combined_nms`",
+    "change_coordinate_frame": "`change_coordinate_frame`",
+}
+RESIZERS = {
+    config.FixedShape: config.FixedShape(height=320, width=320),
+    config.KeepAspectRatio: config.KeepAspectRatio(min_dimension=320, max_dimension=320, pad_to_max=True),
+    config.ConditionalShape: config.ConditionalShape(condition="greater", threshold=320),
+    config.PadToMultiple: config.PadToMultiple(multiple=32),
+    config.Identity: config.Identity(),
+}
+
+
+def extractors():
+    rows = []
+    for kind in ssd.extractor_types():
+        module = ssd.extractor(model(feature_extractor=dataclasses.replace(DIGITS.model.feature_extractor, type=kind)))
+        what = (module.__doc__ or "").splitlines()[0].partition(" Reference: ")[0].rstrip(".")
+        version = "TF2" if kind.endswith("_keras") else "TF1"
+        rows.append((f"`{kind}`", version, what, f"`models/{module.__name__.rpartition('.')[2]}.py`"))
+    return table(("`feature_extractor.type`", "trained with", "what it is", "module"), rows)
+
+
+def formats():
+    rows = []
+    for name in options.FORMATS:
+        module = format_module(name)
+        path = getattr(module, "FILE", None) or f"{module.FOLDER}/"
+        rows.append((f"`{name}`", f"`{path}`", (module.__doc__ or "").splitlines()[0].rstrip(".")))
+    return table(("`--format`", "writes", "what it is"), rows)
+
+
+def inputs():
+    same_names(INPUTS, signatures.INPUTS)
+    rows = [(f"`{name}`", dtype, *INPUTS[name]) for name, (dtype, *_) in signatures.INPUTS.items()]
+    return table(("`--input`", "dtype", "shape", "values"), rows)
+
+
+def resizers():
+    same_names(RESIZERS, image.RESIZERS)
+    kinds = {f"{snake(kind.__name__)}_resizer": kind for kind in RESIZERS}
+    same_names(kinds, pipeline.RESIZERS)
+    notes = {config.KeepAspectRatio: " with `pad_to_max_dimension`"}
+    rows = [
+        (f"`{name}`", words(kinds[name]), in_tflite(model(resizer=RESIZERS[kinds[name]]), notes.get(kinds[name], "")))
+        for name in pipeline.RESIZERS
+    ]
+    return table(("`image_resizer`", "what it does", "in TFLite"), rows)
+
+
+def parts():
+    """The other choices of a config, by the part of the model."""
+    rows = [
+        ("`box_predictor`", listed(pipeline.PREDICTORS)),
+        ("`anchor_generator`", listed(pipeline.ANCHORS)),
+        ("`box_coder`", listed(pipeline.BOX_CODERS)),
+        ("`resize_method`", listed(image.METHODS)),
+        ("`activation`", listed(nn.ACTIVATIONS)),
+        ("`score_converter`", listed(boxes.SCORE_CONVERTERS)),
+    ]
+    return table(("part of the config", "choices"), rows)
+
+
+def box_coders():
+    kinds = typing.get_args(typing.get_type_hints(config.BoxCoder)["kind"])
+    same_names({f"{kind}_box_coder" for kind in kinds}, pipeline.BOX_CODERS)
+    rows = [(f"`{kind}_box_coder`", in_tflite(model(box_coder=config.BoxCoder(kind=kind)))) for kind in kinds]
+    return table(("`box_coder`", "in TFLite"), rows)
+
+
+def nms():
+    same_names(NMS, config.Nms.__dataclass_fields__)
+    rows = []
+    for name, field in NMS.items():
+        changed = {"soft_sigma": 0.5, "class_agnostic": True, "combined": True}.get(name)
+        post = config.PostProcessing(nms=config.Nms(**{name: changed} if changed else {}))
+        chosen = model(post_processing=post)
+        mode = f", by the {tflite.nms_mode(chosen, asked())} mode" if changed else ""
+        rows.append((field, "yes", in_tflite(chosen, mode)))
+    return table(("`batch_non_max_suppression`", "SavedModel, frozen graph", "in TFLite"), rows)
+
+
+def tolerances():
+    rows = [
+        (
+            f"`{name}`",
+            f"{short(t.raw)} of the tensor's standard deviation, or {short(t.floor)}",
+            short(t.score),
+            short(t.box),
+            f"{t.matched:.0%}",
+        )
+        for name, t in verify.TOLERANCES.items()
+    ]
+    return table(("artifact", "raw values, at most", "scores", "box corners", "detections with a twin, at least"), rows)
+
+
+TABLES = {
+    "extractors": extractors,
+    "formats": formats,
+    "inputs": inputs,
+    "resizers": resizers,
+    "parts": parts,
+    "box_coders": box_coders,
+    "nms": nms,
+    "tolerances": tolerances,
+}
+
+
+def filled(text: str) -> str:
+    """A document with the current table between each pair of marks."""
+    return MARKED.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[3]}", text)
+
+
+def table(head, rows) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def listed(names) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def short(value: float) -> str:
+    """1e-05 -> "1e-5"."""
+    return f"{value:.0e}".replace("e-0", "e-")
+
+
+def words(kind) -> str:
+    return (kind.__doc__ or "").splitlines()[0].rstrip(".")
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def in_tflite(chosen: config.Ssd, note: str = "") -> str:
+    try:
+        tflite.check(dataclasses.replace(DIGITS, model=chosen), asked())
+    except UnsupportedError:
+        return "no"
+    return f"yes{note}"
+
+
+def model(**changed) -> config.Ssd:
+    """The digits detector's model, but for what is `changed`."""
+    return dataclasses.replace(DIGITS.model, **changed)
+
+
+def asked() -> options.Options:
+    return options.Options(config=Path("c"), checkpoint=Path("k"), out=Path("o"), formats=("tflite",))
+
+
+def same_names(mine, theirs) -> None:
+    if set(mine) != set(theirs):
+        raise SystemExit(f"scripts/support.py: {set(mine) ^ set(theirs)} in only one of its own table and the code")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="bring the documents up to date")
+    if not parser.parse_args().write:
+        print("\n".join(f"{name}\n\n{make()}" for name, make in TABLES.items()))
+        return
+    for name in FILES:
+        file = ROOT / name
+        file.write_text(filled(file.read_text()))
+
+
+if __name__ == "__main__":
+    main()

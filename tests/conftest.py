@@ -1,0 +1,33 @@
+"""The digits detector, exported once for all tests that need an export."""
+
+from pathlib import Path
+
+import pytest
+
+from visionport import images
+
+DIGITS = Path(str(images.example("digits")))
+
+
+@pytest.fixture(scope="session")
+def digits() -> Path:
+    """The bundled digits detector: tf2/ with its pipeline.config and checkpoint, label_map.pbtxt, images/*.jpg."""
+    return DIGITS
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> Path:
+    """Its export: every format, three input types, verified. Not to be changed: copy it first."""
+    from visionport import Options, export
+    from visionport.options import FORMATS
+
+    options = Options(
+        config=DIGITS / "tf2" / "pipeline.config",
+        checkpoint=DIGITS / "tf2",
+        out=tmp_path_factory.mktemp("digits") / "exported",
+        formats=FORMATS,
+        inputs=("image_tensor", "encoded_image_string_tensor", "tf_example"),
+        labels=DIGITS / "label_map.pbtxt",
+    )
+    assert export(options).agrees
+    return options.out
