@@ -1,0 +1,25 @@
+"""Mean average precision of the digits detectors' artifacts, where the validation pictures are."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("VISIONPORT_SHARED", Path(__file__).parents[2] / "shared"))
+EVALUATE = SHARED / "demo" / "evaluate.py"
+
+pytestmark = pytest.mark.skipif(not EVALUATE.exists(), reason="the validation pictures are not here")
+
+
+@pytest.mark.parametrize("artifact", ["saved_model", "frozen_inference_graph.pb", "model.tflite"])
+def test_tf2_digits(exported, artifact):
+    assert mean_average_precision(exported / artifact) == pytest.approx(0.9737, abs=0.005)
+
+
+def mean_average_precision(artifact):
+    done = subprocess.run([sys.executable, EVALUATE, artifact], capture_output=True, text=True, check=True)
+    (value,) = re.findall(r"mAP@0.5 ([\d.]+)", done.stdout)
+    return float(value)
