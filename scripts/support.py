@@ -63,7 +63,7 @@ def formats():
     rows = []
     for name in options.FORMATS:
         module = format_module(name)
-        path = getattr(module, "FILE", None) or f"{module.FOLDER}/"
+        path = module.NAME if Path(module.NAME).suffix else f"{module.NAME}/"
         rows.append((f"`{name}`", f"`{path}`", (module.__doc__ or "").splitlines()[0].rstrip(".")))
     return table(("`--format`", "writes", "what it is"), rows)
 
@@ -181,6 +181,7 @@ def in_tflite(chosen: config.Ssd, note: str = "") -> str:
 
 def model(**changed) -> config.Ssd:
     """The digits detector's model, but for what is `changed`."""
+    assert isinstance(DIGITS.model, config.Ssd)
     return dataclasses.replace(DIGITS.model, **changed)
 
 

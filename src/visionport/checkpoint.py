@@ -210,7 +210,7 @@ _NUMBERED = re.compile(r"ckpt-(\d+)$")
 _V1_NAME = re.compile(r"(.*[._-])?ckpt(-\d+)?")
 
 _NOT_CHECKPOINTS = {
-    (".pb", ".pbtxt"): "a graph: give the checkpoint that it was made from.",
+    (".pb", ".pbtxt"): "a graph: give the checkpoint that it was made from, or take `visionport freeze`.",
     (".config", ".yaml"): "a config, not a checkpoint: give it as --config.",
     (".h5", ".keras"): "a Keras file: load it in Keras and save a checkpoint with `tf.train.Checkpoint`.",
     (".gz", ".tgz", ".tar", ".zip"): "an archive: unpack it, then give the checkpoint inside.",
@@ -320,7 +320,7 @@ def _no_checkpoint(folder: Path) -> CheckpointError:
         index = _PART.sub(".index", shards[0])
         return CheckpointError(f"{where}: {shards[0]} is there without {index}. Copy {index} beside it.")
     if {"saved_model", "saved_model.pb", "frozen_inference_graph.pb"} & set(names):
-        what = "give the checkpoint that it was made from."
+        what = "give the checkpoint that it was made from, or take `visionport freeze`."
         return CheckpointError(f"{where}, which is an exported model: {what}")
     if inside:
         return CheckpointError(f"{where}, but in its folders: give one of {', '.join(map(str, inside[:5]))}")

@@ -3,13 +3,22 @@
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from visionport import __version__
-from visionport.errors import MismatchError, VisionportError
-from visionport.options import FORMATS, TFLITE_NMS, Options
+from visionport.errors import MismatchError, OptionError, VisionportError
+from visionport.options import (
+    FORMATS,
+    QUANTIZATIONS,
+    TFLITE_HEADS,
+    TFLITE_INPUTS,
+    TFLITE_NMS,
+    TFLITE_OUTPUTS,
+    Options,
+)
 
 DONE, DISAGREES, WRONG = 0, 1, 2
 
@@ -21,17 +30,32 @@ class Commands(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx):
-        try:
+        with told():
             return super().invoke(ctx)
-        except VisionportError as e:
-            if os.environ.get("VISIONPORT_TRACEBACK"):
-                raise
-            print(f"error: {e}", file=sys.stderr)
-            if isinstance(e, MismatchError) and e.problems:
-                from visionport.fit import problem_table
 
-                show(problem_table([vars(p) for p in e.problems]), error=True)
-            sys.exit(WRONG)
+
+@contextmanager
+def told():
+    """Errors as text and exit statuses."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)  # click's own status for it is 1
+    except OSError as e:
+        if e.filename is None or os.environ.get("VISIONPORT_TRACEBACK"):
+            raise
+        print(f"error: {e.filename}: {e.strerror}.", file=sys.stderr)
+        sys.exit(WRONG)
+    except VisionportError as e:
+        if os.environ.get("VISIONPORT_TRACEBACK"):
+            raise
+        print(f"error: {e}", file=sys.stderr)
+        if isinstance(e, MismatchError) and e.problems:
+            from visionport.fit import problem_table
+
+            show(problem_table([vars(p) for p in e.problems]), error=True)
+        sys.exit(WRONG)
 
 
 class Listed(click.ParamType):
@@ -62,7 +86,7 @@ class Batch(click.ParamType):
     def convert(self, value, param, ctx):
         if value is None or value == "dynamic" or isinstance(value, int):
             return None if value == "dynamic" else value
-        if not value.isdigit():
+        if not value.isdecimal():
             self.fail(f"{value!r} is neither a number nor 'dynamic'", param, ctx)
         return int(value)
 
@@ -85,7 +109,8 @@ def main():
     """
     if not {"-v", "--verbose"} & set(sys.argv):
         mute_tensorflow()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary folders go
+    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:  # so that temporary folders go
+        signal.signal(number, lambda caught, _: sys.exit(128 + caught))
 
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -127,6 +152,7 @@ Examples:
 @click.option("--batch", type=Batch(), default="dynamic", show_default=True, help="Images in a batch.")
 @click.option("--config-override", default="", metavar="TEXT", help="Config text merged into the config.")
 @click.option("--labels", type=Path, help="Label map. Default: the config's, or one beside it.")
+@click.option("--keypoint-label-map", type=Path, help="Label map with a CenterNet's keypoints. Default: the config's.")
 @click.option(
     "--freeze", multiple=True, metavar="REGEX", help="Variables whose names match become constants; repeatable."
 )
@@ -136,11 +162,42 @@ Examples:
     help="NMS of the TFLite op. Default: the config's own kind: regular, or fast where it is class-agnostic.",
 )
 @click.option("--max-detections", type=int, help="Of the TFLite op. Default: the config's.")
+@click.option(
+    "--quantize", type=click.Choice(QUANTIZATIONS), default="none", show_default=True, help="Of the TFLite file."
+)
+@click.option(
+    "--calibration",
+    type=Path,
+    help="For int8, uint8 and int16x8: a folder, or a TFRecord of tf.Examples, of about 100 typical pictures.",
+)
+@click.option(
+    "--tflite-input",
+    type=click.Choice(TFLITE_INPUTS),
+    help="float: normalised. uint8: pixels, normalised inside. int8: with --quantize int8. Default: float; uint8 with "
+    "--quantize uint8.",
+)
+@click.option(
+    "--tflite-head",
+    type=click.Choice(TFLITE_HEADS),
+    default="detections",
+    show_default=True,
+    help="detections: with the NMS op. decoded: boxes and scores of all anchors. raw: box encodings and scores.",
+)
+@click.option("--detections-per-class", type=int, help="Of the TFLite op's regular NMS. Default: the config's.")
+@click.option("--classes-per-detection", type=int, default=1, show_default=True, help="Of the TFLite op's fast NMS.")
+@click.option(
+    "--tflite-outputs",
+    type=click.Choice(TFLITE_OUTPUTS),
+    default="named",
+    show_default=True,
+    help="Names in the TFLite signature: detection_boxes and so on, or output_0 (count) to output_3 (boxes).",
+)
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Run each artifact against the checkpoint.")
 @click.option(
     "--image", "images", type=Path, multiple=True, help="Picture to verify on; repeatable. Default: bundled ones."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
+@click.option("--merge", is_flag=True, help="Put it into a directory of other files, and overwrite none of them.")
 @quiet
 @verbose
 def export(formats, inputs, quiet, verbose, **rest):
@@ -148,12 +205,12 @@ def export(formats, inputs, quiet, verbose, **rest):
     run_export(Options(formats=unique(flat(formats)), inputs=unique(flat(inputs)), **rest), quiet, verbose)
 
 
-def run_export(options: Options, quiet: bool, verbose: bool):
+def run_export(options: Options, quiet: bool, verbose: bool, extras=()):
     from visionport import exporter
     from visionport.progress import Progress, Stages, size_of
 
     show_stages = not quiet and (verbose or sys.stderr.isatty())
-    result = exporter.export(options, Stages() if show_stages else Progress())
+    result = exporter.export(options, Stages() if show_stages else Progress(), extras)
     if not quiet:
         for artifact in result.artifacts:
             print(f"{result.out / artifact.path}  {artifact.size / 1e6:.1f} MB")
@@ -244,6 +301,57 @@ def predict(artifact, images, kind, min_score, draw, draw_dir, out):
         write_json(out, answers)
     else:
         print_json(answers)
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  visionport freeze saved_model --out frozen.pb
+  visionport freeze model.ckpt-42.meta --checkpoint model.ckpt-42 --output scores,boxes --out frozen.pb
+  visionport freeze model.ckpt-42.meta --checkpoint model.ckpt-42 --unfrozen --out saved_model"""
+)
+@click.argument("source", type=Path)
+@click.option("--out", required=True, type=Path, help="File, .pb or .pbtxt (text); a new directory with --unfrozen.")
+@click.option("--checkpoint", type=Path, help="Of a graph: prefix, .index file or directory. A SavedModel has its own.")
+@click.option(
+    "--tag", "tags", type=Listed(), multiple=True, help="A SavedModel's tag set. Default: serve, or the only one."
+)
+@click.option(
+    "--signature", help="Which one says what goes in and comes out. Default: serving_default, or the only one."
+)
+@click.option("--input", "inputs", type=Listed(), multiple=True, help="Nodes to feed. Default: the signature's inputs.")
+@click.option(
+    "--output", "outputs", type=Listed(), multiple=True, help="Nodes to keep. Default: the signature's outputs."
+)
+@click.option("--rename", "names", type=Listed(), multiple=True, metavar="OLD=NEW", help="Other names of nodes.")
+@click.option("--optimize", is_flag=True, help="Fold constants and simplify, with ops that every loader knows.")
+@click.option("--unfrozen", is_flag=True, help="Write a SavedModel with variables instead.")
+@click.option("--overwrite", is_flag=True, help="Replace the file.")
+@quiet
+def freeze(source, out, checkpoint, tags, signature, inputs, outputs, names, optimize, unfrozen, overwrite, quiet):
+    """Any TensorFlow model to one graph of constants: a SavedModel, or a .pb, .pbtxt or .meta with a checkpoint."""
+    from visionport import freezing, unfreezing
+
+    names = flat(names)
+    how = {"checkpoint": checkpoint, "tags": flat(tags) or None, "signature": signature}
+    how |= {"inputs": flat(inputs), "outputs": flat(outputs)}
+    for name in names:
+        if name.count("=") != 1:
+            raise OptionError(f"--rename {name}: OLD=NEW.")
+    if unfrozen:
+        if names or optimize or overwrite:
+            raise OptionError(
+                "--rename, --optimize and --overwrite are for frozen graphs: leave them or --unfrozen out."
+            )
+        count = unfreezing.unfreeze(source, out, **how)
+        text = f"{count} variables"
+    else:
+        freezing.check_file(out, overwrite=overwrite)
+        frozen = freezing.freeze(source, names=dict(n.split("=") for n in names), optimize=optimize, **how)
+        freezing.write(frozen.graph, out, overwrite=overwrite)
+        text = f"{', '.join(frozen.inputs)} -> {', '.join(frozen.outputs)}; {frozen.variables} variables frozen"
+    if not quiet:
+        print(f"{out}  {text}")
 
 
 @main.command(epilog="Example: visionport demo --out digits")

@@ -6,7 +6,7 @@ The values are the inference half of the Object Detection API's configs; trainin
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 # ---------------------------------------------------------------- image resizers
 
@@ -64,6 +64,8 @@ class Normalization:
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    bgr: bool = False  # channels are reversed first; mean and std are of blue, green, red
+    pads_first: bool = False  # the resizer's padding is normalised too
 
 
 Resizer = FixedShape | KeepAspectRatio | ConditionalShape | PadToMultiple | Identity
@@ -226,6 +228,16 @@ class PostProcessing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bifpn:
+    """EfficientDet's bidirectional feature pyramid (Tan et al. 2020)."""
+
+    min_level: int = 3
+    max_level: int = 7
+    num_iterations: int
+    combine_method: str = "fast_attention"  # sum, weighted_sum, attention, fast_attention
+
+
+@dataclass(frozen=True, kw_only=True)
 class SsdFeatureExtractor:
     type: str  # as the config names it
     depth_multiplier: float = 1.0
@@ -233,12 +245,15 @@ class SsdFeatureExtractor:
     pad_to_multiple: int = 1
     hyperparams: Hyperparams
     override_base_hyperparams: bool = False
+    override_epsilon_only: bool = False  # of MobileNetV2 and V3: slim's set activation, beta and gamma themselves
     use_explicit_padding: bool = False
     use_depthwise: bool = False
     num_layers: int = 6
     fpn_min_level: int = 3
     fpn_max_level: int = 7
     fpn_depth: int = 256
+    fpn_pass_smoothed: bool = True  # a level of the pyramid adds the one above as smoothed, not as summed
+    bifpn: Bifpn | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +281,11 @@ class Ssd:
         return self.add_background_class or self.explicit_background_class
 
 
-Model = Ssd  # | FasterRcnn | CenterNet, as they come
+if TYPE_CHECKING:
+    from visionport.config_center_net import CenterNet
+    from visionport.config_faster_rcnn import FasterRcnn
+
+Model: TypeAlias = "Ssd | CenterNet | FasterRcnn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,11 +303,13 @@ class Config:
     source: Any = None  # the parsed file
 
 
-def read_config(path, override: str = "", labels=None) -> Config:
+def read_config(path, override: str = "", labels=None, keypoint_label_map=None) -> Config:
     """The config in a file or folder; `override` is merged into it; `labels` names a label map.
+
+    keypoint_label_map: the label map with the keypoints of a CenterNet, in place of the one that the config names.
 
     Raises ConfigError (unreadable, misspelt, contradictory) and UnsupportedError (cannot be built).
     """
     from visionport.configs import pipeline
 
-    return pipeline.read(path, override, labels)
+    return pipeline.read(path, override, labels, keypoint_label_map)

@@ -1,18 +1,20 @@
 """The story, top to bottom: config, checkpoint, model, signatures, artifacts, verification, report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from visionport import images, manifest, preprocessing
 from visionport.config import Config, read_config
+from visionport.config_center_net import KEYPOINT_LABEL_MAP, CenterNet
+from visionport.errors import CheckpointError
 from visionport.formats import format_module
 from visionport.formats.answers import FEEDS
 from visionport.labels import write_labels
 from visionport.options import Options
 from visionport.progress import Progress, size_of
-from visionport.staging import check_target, staged
+from visionport.staging import check_room, check_target, staged
 from visionport.verify import Check, agree, record
 
 
@@ -39,15 +41,27 @@ class Export:
         return agree(self.checks)
 
 
-def export(options: Options, progress: Progress | None = None) -> Export:
+@dataclass(frozen=True, kw_only=True)
+class Extra:
+    """Files that stand beside the artifacts, as old scripts wrote them. write: (model, options, folder)."""
+
+    names: tuple[str, ...]
+    write: Callable[[Any, Options, Path], None]
+
+
+def export(options: Options, progress: Progress | None = None, extras: Sequence[Extra] = ()) -> Export:
     """Makes an export directory. Raises VisionportError; then nothing is written and nothing is lost."""
     progress = progress or Progress()
     options.check()
-    check_target(options.out, overwrite=options.overwrite, inputs=(options.config, options.checkpoint))
+    label_maps = options.labels, options.keypoint_label_map
+    inputs = (options.config, options.checkpoint, *label_maps, *options.images)
+    check_target(options.out, overwrite=options.overwrite, merge=options.merge, inputs=[p for p in inputs if p])
     pictures = images.load(options.images, options.image_size) if options.verify or options.images else {}
-    config = read_config(options.config, options.config_override, options.labels)
+    config = read_config(options.config, options.config_override, *label_maps)
     for name in options.formats:
         format_module(name).check(config, options)
+    if options.merge:
+        check_room(options.out, [*names_of(options, config), *(n for e in extras for n in e.names)])
     with progress.stage("import TensorFlow"):
         import tensorflow as _  # noqa: F401
 
@@ -59,10 +73,12 @@ def export(options: Options, progress: Progress | None = None) -> Export:
 
     with progress.stage("read checkpoint"):
         checkpoint = open_checkpoint(options.checkpoint)
+    if checkpoint.data_problem:
+        raise CheckpointError(checkpoint.data_problem)
     warnings = (*config.warnings, *checkpoint.warnings)
     for text in warnings:
         progress.warn(text)
-    with staged(options.out, overwrite=options.overwrite) as folder:
+    with staged(options.out, overwrite=options.overwrite, merge=options.merge) as folder:
         with progress.stage("build model"):
             model = build(config, checkpoint, freeze=options.freeze, batch=options.batch)
         with progress.stage("trace signatures"):
@@ -70,16 +86,22 @@ def export(options: Options, progress: Progress | None = None) -> Export:
         artifacts = []
         for name in options.formats:
             with progress.stage(f"write {name}") as remark:
-                path = format_module(name).write(model, signatures, options, folder)
+                path = format_module(name).write(model, signatures, options, folder, progress)
                 artifacts.append(Artifact(format=name, path=path.name, size=size_of(path)))
                 remark(f"{artifacts[-1].size / 1e6:.1f} MB")
         with progress.stage("write checkpoint and config"):
             prefix = exported_checkpoint.write(checkpoint, model.params, folder)
             if config.api == "tf1":
                 meta_graph.write(model, signatures[0], prefix)
-            (folder / "pipeline.config").write_text(config.text)
+            (folder / "pipeline.config").write_text(config.text, "utf-8")
             if config.labels:
-                (folder / "labels.txt").write_text(write_labels(dict(config.labels), config.model.num_classes))
+                names = write_labels(dict(config.labels), config.model.num_classes)
+                (folder / "labels.txt").write_text(names, "utf-8")
+            if isinstance(config.model, CenterNet) and config.model.keypoints:
+                (folder / KEYPOINT_LABEL_MAP).write_text(config.model.keypoint_label_map, "utf-8")
+        for extra in extras:
+            with progress.stage(f"write {extra.names[0]}"):
+                extra.write(model, options, folder)
         content = describe(options, config, checkpoint, model, artifacts, folder)
         checks, answers = (), {}
         if options.verify:
@@ -90,6 +112,14 @@ def export(options: Options, progress: Progress | None = None) -> Export:
             write_report(folder, content, checks, answers, pictures, config, warnings)
             manifest.write(folder, content)
     return Export(out=options.out, artifacts=tuple(artifacts), checks=tuple(checks), warnings=warnings)
+
+
+def names_of(options: Options, config: Config) -> list[str]:
+    """What an export directory will hold, but for the checkpoint's shards."""
+    names = [format_module(f).NAME for f in options.formats]
+    names += ["checkpoint"] if config.api == "tf2" else ["checkpoint", "model.ckpt.index", "model.ckpt.meta"]
+    names += ["labels.txt"] * bool(config.labels) + ["verify.json"] * options.verify
+    return [*names, "pipeline.config", "report.html", "manifest.json"]
 
 
 def describe(
@@ -141,15 +171,17 @@ def tensors(triples) -> list[dict[str, Any]]:
 def check_artifacts(model, artifacts, options: Options, folder: Path, content, pictures):
     """Runs every artifact in its own runtime against the model: ([Check], answers), see verify.py."""
     from visionport.formats import tflite
-    from visionport.verify import source_of, verify
+    from visionport.verify import QUANTIZED, TOLERANCES, source_of, verify
 
     kinds = [a.format for a in artifacts]
     source = source_of(model, heads="tflite" in kinds)
     runs = {a.format: format_module(a.format).load(folder / a.path, content) for a in artifacts}
-    lossy = {}
+    lossy, tolerances = {}, {}
     if "tflite" in kinds:
         lossy["tflite"] = tflite.differences(model.config.model, options)
-    checks, answers = verify(source, runs, pictures, lossy)
+        loss = tflite.loss(options)
+        tolerances["tflite"] = QUANTIZED[loss] if loss else TOLERANCES["tflite"]
+    checks, answers = verify(source, runs, pictures, lossy, tolerances)
     return checks, answers
 
 
@@ -193,7 +225,9 @@ def write_report(folder: Path, content: Mapping, checks, answers, pictures, conf
         PictureView(
             name=name,
             columns=tuple(
-                (title, draw_detections(pictures[name], found, config.labels)) for title, found in row.items()
+                (title, draw_detections(pictures[name], found, config.labels))
+                for title, found in row.items()
+                if "detection_boxes" in found
             ),
         )
         for name, row in answers.items()
@@ -218,7 +252,10 @@ def snippet(artifact: Mapping, content: Mapping) -> str:
     """Python that loads an artifact of that manifest and runs it, in the export directory."""
     p = content["preprocessing"]
     source = artifact["signatures"][0]["inputs"][0]["name"]
-    text = format_module(artifact["format"]).SNIPPET
+    module = format_module(artifact["format"])
+    text = module.SNIPPET
+    if artifact["format"] == "tflite" and content["options"]["tflite_head"] != "detections":
+        text = text.partition("boxes, classes")[0] + module.HEADS_SNIPPET
     feed = FEEDS[content["options"]["inputs"][0]].format(image="image.jpg")
     return text.format(path=artifact["path"], image="image.jpg", feed=feed, mean=p["mean"], std=p["std"], input=source)
 

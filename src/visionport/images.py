@@ -52,7 +52,7 @@ def load(paths: Sequence[Path], size: tuple[int, int] | None = None) -> dict[str
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
-    return np.asarray(Image.fromarray(image).resize(size[::-1]))
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0])))
 
 
 def example(name: str):

@@ -19,16 +19,19 @@ def write(folder: Path, content: dict[str, Any]) -> None:
 def read(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder} is not an export of visionport: no {MANIFEST} in it.") from None
     except (OSError, ValueError) as e:
-        raise InputError(f"{path} cannot be read: {e}.") from None
+        raise InputError(f"{path} cannot be read: {e}. Export again.") from None
+    if not isinstance(content, dict) or "visionport" not in content:
+        raise InputError(f"{path} is another program's: {folder} is not an export of visionport.")
+    return content
 
 
 def options_record(options) -> dict[str, Any]:
     """The exact options, but for the target's name and what does not change the files."""
-    left_out = ("out", "overwrite")
+    left_out = ("out", "overwrite", "merge")
     return {k: plain(v) for k, v in dataclasses.asdict(options).items() if k not in left_out}
 
 
@@ -47,4 +50,4 @@ def file_record(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -1,5 +1,6 @@
 """What a user may ask of an export, checked before anything is read."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,11 @@ from visionport.errors import OptionError, nearest
 
 FORMATS = ("saved_model", "frozen_graph", "tflite")
 TFLITE_NMS = ("regular", "fast")
+TFLITE_HEADS = ("detections", "decoded", "raw")
+TFLITE_INPUTS = ("float", "uint8", "int8")
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "uint8", "int16x8")
+CALIBRATED = ("int8", "uint8", "int16x8")
+TFLITE_OUTPUTS = ("named", "numbered")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +28,28 @@ class Options:
     batch: int | None = None  # None: any
     config_override: str = ""
     labels: Path | None = None
+    keypoint_label_map: Path | None = None  # of a CenterNet with keypoints; None: the config's
     freeze: tuple[str, ...] = ()  # regular expressions over canonical names
     tflite_nms: str | None = None  # regular or fast; None: what the config's own NMS is
     max_detections: int | None = None  # TFLite's; None: the config's number
+    quantize: str = "none"  # TFLite's
+    calibration: Path | None = None  # folder of pictures, or TFRecord of tf.Examples
+    tflite_input: str | None = None  # None: uint8 with quantize="uint8", else float
+    tflite_head: str = "detections"
+    detections_per_class: int | None = None  # TFLite's regular NMS; None: the config's number
+    classes_per_detection: int = 1  # TFLite's fast NMS
+    tflite_outputs: str = "named"  # or numbered: output_0 to output_3, as the TF2 reference exporter's
     verify: bool = True
     images: tuple[Path, ...] = ()  # to verify on; none: the bundled ones
     overwrite: bool = False
+    merge: bool = False  # `out` may hold other files; none of them is overwritten
+
+    def __post_init__(self):
+        """Takes strings for paths too."""
+        for name in ("config", "checkpoint", "out", "labels"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, value if value is None else Path(value))
+        object.__setattr__(self, "images", tuple(map(Path, self.images)))
 
     def check(self) -> None:
         """Raises OptionError for what is unknown or contradictory."""
@@ -41,13 +63,74 @@ class Options:
         if not self.formats:
             raise OptionError(f"--format is empty. One or more of: {', '.join(FORMATS)}.")
         signatures.check(self.inputs)
+        self.check_tflite()
+        for pattern in self.freeze:
+            try:
+                re.compile(pattern)
+            except re.error as e:
+                raise OptionError(f"--freeze {pattern!r} is no regular expression: {e}.") from None
         if self.tflite_nms not in (None, *TFLITE_NMS):
             raise OptionError(f"--tflite-nms {self.tflite_nms!r} is unknown. One of: {', '.join(TFLITE_NMS)}.")
-        if "tflite" not in self.formats and (self.tflite_nms or self.max_detections):
-            raise OptionError("--tflite-nms and --max-detections are for TFLite: add --format tflite.")
-        if self.max_detections is not None and self.max_detections < 1:
-            raise OptionError(f"--max-detections {self.max_detections}: at least 1.")
+        if self.tflite_outputs not in TFLITE_OUTPUTS:
+            raise OptionError(
+                f"--tflite-outputs {self.tflite_outputs!r} is unknown. One of: {', '.join(TFLITE_OUTPUTS)}."
+            )
+        numbers = {
+            "--max-detections": self.max_detections,
+            "--detections-per-class": self.detections_per_class,
+            "--classes-per-detection": self.classes_per_detection,
+        }
+        changed = {name for name, value in numbers.items() if value != (1 if "classes-per" in name else None)}
+        changed |= {"--tflite-nms"} if self.tflite_nms else set()
+        changed |= {"--tflite-outputs"} if self.tflite_outputs != "named" else set()
+        if "tflite" not in self.formats and changed:
+            raise OptionError(f"{' and '.join(sorted(changed))}: for TFLite alone; add --format tflite.")
+        for name, value in numbers.items():
+            if value is not None and value < 1:
+                raise OptionError(f"{name} {value}: at least 1.")
+        if self.classes_per_detection > 1 and self.tflite_nms == "regular":
+            raise OptionError("--classes-per-detection is for fast NMS: add --tflite-nms fast, or leave it out.")
+        if self.merge and self.overwrite:
+            raise OptionError("--merge and --overwrite: one of them. --merge overwrites nothing.")
         if self.batch is not None and self.batch < 1:
             raise OptionError(f"--batch {self.batch}: a number from 1, or dynamic.")
         if self.image_size is not None and min(self.image_size) < 1:
             raise OptionError(f"--image-size {self.image_size}: height and width from 1.")
+
+    def check_tflite(self) -> None:
+        """What is asked of a TFLite file, besides its NMS."""
+        for option, value, known in (
+            ("--quantize", self.quantize, QUANTIZATIONS),
+            ("--tflite-input", self.tflite_input, (None, *TFLITE_INPUTS)),
+            ("--tflite-head", self.tflite_head, TFLITE_HEADS),
+        ):
+            if value not in known:
+                raise OptionError(f"{option} {value!r} is unknown. One of: {', '.join(v for v in known if v)}.")
+        asked = {
+            "--quantize": self.quantize != "none",
+            "--calibration": self.calibration,
+            "--tflite-input": self.tflite_input,
+            "--tflite-head": self.tflite_head != "detections",
+        }
+        for option in (name for name, given in asked.items() if given):
+            if "tflite" not in self.formats:
+                raise OptionError(f"{option} is for TFLite: add --format tflite.")
+        if self.quantize in CALIBRATED and not self.calibration:
+            raise OptionError(
+                f"--quantize {self.quantize} needs --calibration: a folder or a TFRecord of about 100 typical "
+                "pictures to measure activations on. Without any, take --quantize dynamic."
+            )
+        if self.calibration and self.quantize not in CALIBRATED:
+            raise OptionError(
+                f"--calibration is of no use to --quantize {self.quantize}; {', '.join(CALIBRATED)} are calibrated."
+            )
+        if self.tflite_input == "int8" and self.quantize != "int8":
+            raise OptionError(f"--tflite-input int8 needs --quantize int8, not {self.quantize}.")
+        if self.quantize == "uint8" and self.tflite_input == "float":
+            raise OptionError("--quantize uint8 is int8 with a uint8 input; for a float one take --quantize int8.")
+        if self.quantize == "int16x8" and self.tflite_input == "uint8":
+            raise OptionError("--quantize int16x8 takes a float input; leave out --tflite-input.")
+        if self.tflite_head != "detections" and (self.tflite_nms or self.max_detections):
+            raise OptionError(
+                f"--tflite-nms and --max-detections are of the op, which --tflite-head {self.tflite_head} leaves out."
+            )

@@ -2,7 +2,7 @@
 
 A forward function asks for `s / "conv1"` and `s("weights", shape)`. Behind it a checkpoint's tensors become variables
 (or constants, where frozen), one at a time and only when asked for. In a `dry` run only names and shapes are looked at.
-What was missing, wrongly shaped or never asked for is collected and raised as one table.
+What was missing, of a wrong shape or dtype, or never asked for is collected and raised as one table.
 """
 
 import re
@@ -27,7 +27,7 @@ class Tensors(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    kind: Literal["missing", "unexpected", "wrong shape"]
+    kind: Literal["missing", "unexpected", "wrong shape", "wrong dtype"]
     name: str  # canonical, or the checkpoint's key when unexpected
     wanted: str = ""
     found: str = ""
@@ -92,7 +92,9 @@ class Params:
                     Problem(kind="wrong shape", name=name, wanted=show(shape), found=f"{show(entry.shape)} {key}")
                 )
             return tf.raw_ops.Placeholder(dtype=tf.float32, shape=tf.TensorShape(list(shape)))
-        if self.dry:
+        if entry.dtype != "float32" and not seen:
+            self.problems.append(Problem(kind="wrong dtype", name=name, wanted="float32", found=f"{entry.dtype} {key}"))
+        if self.dry or entry.dtype != "float32":
             return tf.raw_ops.Placeholder(dtype=tf.float32, shape=tf.TensorShape(list(entry.shape)))
         value = self.checkpoint[key]
         if any(p.search(name) for p in self.freeze):
@@ -102,6 +104,11 @@ class Params:
             trainable = not name.endswith(("moving_mean", "moving_variance"))
             self.variables[name] = tf.Variable(value, trainable=trainable, name=name)
         return self._read(name)
+
+    def holds(self, name: str) -> bool:
+        """Whether the checkpoint has a tensor of that name."""
+        path = self.locate(name)
+        return path is not None and self.checkpoint.key_of(path) is not None
 
     def _read(self, name: str):
         """A variable's value, read once in each graph."""
@@ -125,7 +132,8 @@ class Params:
 
     def check(self, path: str, architecture: str) -> None:
         """Raises MismatchError, with the table, unless every tensor was found, fitted and read."""
-        read = set(self.keys.values())
+        # The names too: where a TF1 variable's average was read, the variable itself has been accounted for.
+        read = {*self.keys, *self.keys.values()}
         unexpected = [
             Problem(kind="unexpected", name=k, found=show(self.checkpoint.entries[k].shape))
             for k in self.model_keys()
@@ -133,10 +141,14 @@ class Params:
         ]
         problems = [*self.problems, *unexpected]
         if problems:
-            counts = [f"{sum(p.kind == k for p in problems)} {k}" for k in ("missing", "wrong shape", "unexpected")]
+            found = [p.kind for p in problems]
+            kinds = ("missing", "wrong shape", "wrong dtype", "unexpected")
+            counts = [f"{found.count(k)} {k}" for k in kinds if k in found]
+            hint = "Is it the config that this checkpoint was trained with (classes, depth multiplier, extractor)?"
+            if set(found) == {"wrong dtype"}:
+                hint = "Cast these tensors to float32, and save the checkpoint again."
             raise MismatchError(
-                f"{path}: the checkpoint does not fit the config ({architecture}): {', '.join(counts)}. "
-                "Is it the config that this checkpoint was trained with (classes, depth multiplier, extractor)?",
+                f"{path}: the checkpoint does not fit the config ({architecture}): {', '.join(counts)}. {hint}",
                 problems,
             )
 
@@ -155,6 +167,9 @@ class Scope:
 
     def __call__(self, leaf: str, shape: Shape):
         return self.params.get(f"{self.prefix}/{leaf}", shape)
+
+    def holds(self, leaf: str) -> bool:
+        return self.params.holds(f"{self.prefix}/{leaf}")
 
 
 def fits(found: Sequence[int], wanted: Shape) -> bool:

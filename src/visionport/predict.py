@@ -7,7 +7,7 @@ from typing import Any
 from visionport import images, manifest
 from visionport.errors import ArtifactError, InputError, OptionError
 from visionport.formats import format_module
-from visionport.staging import MANIFEST
+from visionport.staging import MANIFEST, is_export
 
 
 def load(path: Path | str, kind: str | None = None) -> tuple[Callable, Mapping[int, str]]:
@@ -18,7 +18,7 @@ def load(path: Path | str, kind: str | None = None) -> tuple[Callable, Mapping[i
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such artifact or export directory.")
-    folder = next((p for p in (path, *path.parents[:2]) if (p / MANIFEST).is_file()), None)
+    folder = next((p for p in (path, *path.parents[:2]) if is_export(p)), None)
     if folder is None:
         raise InputError(
             f"{path}: no {MANIFEST} in it or beside it, so its preprocessing and labels are not known. Give an export "
@@ -46,7 +46,7 @@ def load(path: Path | str, kind: str | None = None) -> tuple[Callable, Mapping[i
 def read_labels(folder: Path) -> dict[int, str]:
     """Class id (from 1) -> name, from labels.txt; empty without it."""
     path = folder / "labels.txt"
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
     return {i: name for i, name in enumerate(lines, 1) if name != "???"}
 
 
@@ -68,6 +68,8 @@ def predict(
     out = []
     for file, image in loaded.items():
         answer = run(image)
+        if "detection_boxes" not in answer:
+            raise OptionError(f"{path} gives no detections: it was exported with --tflite-head raw or decoded.")
         record = {"image": str(file), **detections(image, answer, labels, min_score)}
         if draw:
             from visionport.draw import draw_detections

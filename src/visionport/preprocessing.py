@@ -29,17 +29,35 @@ def in_words(resizer: config.Resizer) -> str:
     return type(resizer).__name__
 
 
-def prepare(image: np.ndarray, description: dict, dtype=np.float32) -> np.ndarray:
-    """uint8 [h, w, 3] -> the network's input [1, H, W, c]."""
+def prepare(
+    image: np.ndarray, description: dict, dtype=np.float32, quantization: tuple[float, int] = (0.0, 0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [h, w, 3] -> the network's input [1, H, W, c], and how much of its height and width is not padding [2].
+
+    dtype: float32, normalised; uint8, pixels; int8, normalised, then quantised by `quantization` (scale, zero point).
+    """
     import tensorflow as tf
 
     from visionport.ops import image as image_ops
 
-    if np.dtype(dtype) != np.float32:
-        raise ArtifactError(f"an input of {np.dtype(dtype).name} is not supported here; float32 is.")
+    if np.dtype(dtype).name not in ("float32", "uint8", "int8"):
+        raise ArtifactError(f"an input of {np.dtype(dtype).name} is not supported here; float32, uint8 and int8 are.")
     fields: dict[str, Any] = dict(description)
     resizer = RESIZERS[fields.pop("resizer")]
-    normalization = config.Normalization(mean=tuple(fields.pop("mean")), std=tuple(fields.pop("std")))
+    flags = {k: fields.pop(k, False) for k in ("bgr", "pads_first")}
+    normalization = config.Normalization(mean=tuple(fields.pop("mean")), std=tuple(fields.pop("std")), **flags)
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    prepared, _ = image_ops.preprocess(tf.constant(image[None]), resizer(**fields), normalization)
-    return prepared.numpy()
+    prepared, shapes = image_ops.preprocess(tf.constant(image[None]), resizer(**fields), normalization)
+    value = prepared.numpy()
+    if np.dtype(dtype) == np.uint8:
+        value = to_pixels(value, description)
+    if np.dtype(dtype) == np.int8:
+        value = np.clip(np.rint(value / quantization[0]) + quantization[1], -128, 127).astype(np.int8)
+    return value, shapes.numpy()[0, :2] / prepared.shape[1:3]
+
+
+def to_pixels(value: np.ndarray, description: dict) -> np.ndarray:
+    """What was normalised, float32 [..., 3], as uint8 RGB again; gray [..., 1] where one mean and std do for all."""
+    mean, std = (np.array(description[k][: value.shape[-1]], np.float32) for k in ("mean", "std"))
+    pixels = np.clip(np.rint(value * std + mean), 0, 255).astype(np.uint8)
+    return pixels[..., ::-1] if description.get("bgr") else pixels

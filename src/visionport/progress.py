@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class Progress:
@@ -13,6 +14,11 @@ class Progress:
     @contextmanager
     def stage(self, name: str) -> Iterator:
         yield lambda remark: None
+
+    @contextmanager
+    def bar(self, name: str, items: Any) -> Iterator:
+        """Yields the items, which have a length, to go through once inside."""
+        yield items
 
     def warn(self, text: str) -> None:
         print(f"warning: {text}", file=sys.stderr)
@@ -32,6 +38,18 @@ class Stages(Progress):
         yield remarks.append
         took = time.perf_counter() - begun
         print(f"  {name:<28} {took:6.1f} s  {', '.join(remarks)}".rstrip(), file=sys.stderr, flush=True)
+
+    @contextmanager
+    def bar(self, name: str, items: Any) -> Iterator:
+        from rich.console import Console
+        from rich.progress import Progress as Bars
+
+        console = Console(file=sys.stderr)
+        if not console.is_terminal or not len(items):
+            yield items
+            return
+        with Bars(console=console, transient=True) as bars:
+            yield bars.track(items, total=len(items), description=f"  {name}")
 
 
 def size_of(path: Path) -> int:

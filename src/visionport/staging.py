@@ -1,5 +1,7 @@
 """Directories that appear whole or not at all."""
 
+import errno
+import json
 import os
 import shutil
 import tempfile
@@ -10,24 +12,28 @@ from pathlib import Path
 from visionport.errors import OutputError
 
 MANIFEST = "manifest.json"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def check_target(target: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
-    """Raises OutputError unless `target` may be written: it is not there, is empty, or is an export to overwrite."""
+def check_target(target: Path, *, overwrite: bool, merge: bool = False, inputs: Iterable[Path] = ()) -> None:
+    """Raises OutputError unless `target` may be written: it is not there, is empty, or is an export to overwrite.
+
+    merge: it may hold other files; see check_room.
+    """
     target = Path(os.path.abspath(target))
     if target.exists() or target.is_symlink():
         if not target.is_dir() or target.is_symlink():
             raise OutputError(f"{target} exists and is not a directory. Name another with --out.")
-        if any(target.iterdir()):
+        if any(target.iterdir()) and not merge:
             if not overwrite:
                 raise OutputError(f"{target} exists and is not empty. Name another --out, or add --overwrite.")
-            if not (target / MANIFEST).is_file():
+            if not is_export(target):
                 raise OutputError(
-                    f"{target} is not an export of visionport (no {MANIFEST}), so it is not overwritten. "
+                    f"{target} is not an export of visionport (no {MANIFEST} of its own), so it is not overwritten. "
                     "Move it away, or name another --out."
                 )
             for path in inputs:
-                if Path(os.path.abspath(path)).is_relative_to(target):
+                if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(target)):
                     raise OutputError(f"{path} lies in {target}, which --overwrite would replace. Name another --out.")
     parent = target.parent
     while not parent.exists():
@@ -38,9 +44,31 @@ def check_target(target: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) 
         raise OutputError(f"{target}: {parent} is not writable. Name another --out, or change its permissions.")
 
 
+def check_room(target: Path, names: Iterable[str]) -> None:
+    """Raises OutputError where one of `names` is in `target` already."""
+    found = sorted(n for n in names if os.path.lexists(target / n))
+    if found:
+        raise OutputError(
+            f"{target} holds {', '.join(found)} already, and nothing is overwritten. Move what is in the way, or name "
+            "another directory."
+        )
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a manifest of ours lies in it: other programs have files of that name too."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "visionport" in content
+
+
 @contextmanager
-def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A temporary directory beside `target`, renamed to it at the end; gone, and `target` as it was, on any error."""
+def staged(target: Path, *, overwrite: bool, merge: bool = False) -> Iterator[Path]:
+    """A temporary directory beside `target`, renamed to it at the end; gone, and `target` as it was, on any error.
+
+    merge: what is in it moves into a `target` that holds other files.
+    """
     target = Path(os.path.abspath(target))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -50,13 +78,38 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         folder.chmod(0o777 & ~_umask())  # mkdtemp's are for one user alone
         yield folder
-        _replace(folder, target, overwrite)
-    except OSError as e:
-        if e.filename is None or not str(e.filename).startswith(str(folder)):
+        if merge and target.is_dir() and any(target.iterdir()):
+            _merge(folder, target)
+        else:
+            _replace(folder, target, overwrite)
+    except Exception as e:
+        reason = _reason(e, (str(folder), str(target)))
+        if not reason:
             raise
-        raise OutputError(f"{target} cannot be written: {e.strerror}. Is the disk full?") from e
+        raise OutputError(f"{target} cannot be written: {reason}. Make room, or name another --out.") from e
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reason(error: Exception, places: tuple[str, ...]) -> str:
+    """Why one of `places` could not be written, in the system's words; "" if that is not what `error` says."""
+    if isinstance(error, OSError) and (error.errno in FULL or str(error.filename).startswith(places)):
+        return error.strerror or str(error)
+    return next((text for text in map(os.strerror, FULL) if text in str(error)), "")  # TensorFlow's own errors
+
+
+def _merge(folder: Path, target: Path) -> None:
+    names = sorted(f.name for f in folder.iterdir())
+    check_room(target, names)
+    moved = []
+    try:
+        for name in names:
+            (folder / name).rename(target / name)
+            moved.append(name)
+    except BaseException:
+        for name in moved:
+            (target / name).rename(folder / name)
+        raise
 
 
 def _replace(folder: Path, target: Path, overwrite: bool) -> None:

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
 import numpy as np
+
+from visionport.errors import ArtifactError
 
 Answer = Mapping[str, np.ndarray]
 
@@ -17,6 +20,7 @@ class Tolerance:
     score: float  # of a matched detection
     box: float  # of its corners, normalised
     matched: float  # share of detections that must have their twin
+    judged: bool = True  # False: what is measured is told; rounding alone may explain any of it
 
 
 # An overlap at NMS's threshold may fall either way, so one detection in twenty may be another.
@@ -27,6 +31,17 @@ TOLERANCES = {
     "frozen_graph": Tolerance(raw=1e-5, floor=1e-5, score=1e-5, box=1e-5, matched=0.95),
     # Another runtime, with other kernels and batch norms folded into weights.
     "tflite": Tolerance(raw=1e-4, floor=1e-5, score=1e-4, box=1e-4, matched=0.95),
+}
+
+# What quantised TFLite files lose, and pixels rounded after resizing, depends on the model and the picture. It is told,
+# with a twin counted where score and box are what a user would call the same; mean average precision is the judge.
+QUANTIZED = {
+    "pixels": Tolerance(raw=1e-2, floor=1e-2, score=0.02, box=0.02, matched=0.95, judged=False),  # a uint8 input
+    "float16": Tolerance(raw=1e-2, floor=1e-3, score=0.02, box=0.01, matched=0.95, judged=False),
+    **dict.fromkeys(
+        ("dynamic", "int8", "uint8", "int16x8"),
+        Tolerance(raw=1e-1, floor=1e-2, score=0.1, box=0.05, matched=0.9, judged=False),
+    ),
 }
 
 
@@ -52,7 +67,7 @@ class Check:
 def compare(
     artifact: str, image: str, source: Answer, found: Answer, *, tolerance: Tolerance, lossy: str = ""
 ) -> list[Check]:
-    """Every raw head that both show, and the detections.
+    """Every raw head that both show, the detections, and what else each pair of twins has (ATTRIBUTES).
 
     source, found: as formats/__init__.py describes an answer. lossy: why detections may differ by design (fast NMS):
     then their share is told, not judged.
@@ -61,46 +76,71 @@ def compare(
     for name in sorted(k for k in source if k in found and not k.startswith("detection_")):
         a, b = np.asarray(source[name], np.float64), np.asarray(found[name], np.float64)
         same = a.shape == b.shape
+        if np.ptp(a) and b.size and not np.ptp(b):
+            raise ArtifactError(f"{artifact}: {name} is {b.flat[0]:g} everywhere on {image}. Please report it.")
         worst = float(np.max(np.abs(a - b), initial=0)) if same and np.isfinite(b).all() else float("inf")
-        bound = max(tolerance.floor, tolerance.raw * float(a.std()))
+        bound = max(tolerance.floor, tolerance.raw * float(a.std())) if tolerance.judged or not same else None
         notes = "" if same else f"shape {b.shape}, the checkpoint's {a.shape}"
         checks.append(Check(artifact=artifact, image=image, what=name, measured=worst, bound=bound, notes=notes))
-    share, count = matched(source, found, tolerance)
+    if "detection_boxes" not in found:  # a TFLite file without the op
+        return checks
+    pairs, count = twins(source, found, tolerance)
+    share = len(pairs) / count if count else 1.0
     checks.append(
         Check(
             artifact=artifact,
             image=image,
             what="detections matched",
             measured=share,
-            bound=None if lossy else tolerance.matched,
+            bound=None if lossy or not tolerance.judged else tolerance.matched,
             at_least=True,
             notes=", ".join(n for n in (f"of {count}", lossy) if n),
         )
     )
+    for name in ATTRIBUTES:
+        if pairs and name in source and name in found:
+            a = np.asarray(source[name], np.float64)[[i for i, _ in pairs]]
+            b = np.asarray(found[name], np.float64)[[j for _, j in pairs]]
+            bound = max(tolerance.floor, tolerance.raw * float(a.std()))
+            same = float(np.mean(np.abs(a - b) <= bound)) if a.shape == b.shape else 0.0
+            notes, least = f"values within {bound:.1e}", tolerance.matched if tolerance.judged else None
+            judgement = {"measured": same, "bound": least, "at_least": True, "notes": notes}
+            checks.append(Check(artifact=artifact, image=image, what=name, **judgement))
     return checks
 
 
-def matched(source: Answer, found: Answer, tolerance: Tolerance) -> tuple[float, int]:
-    """The share of detections of both sides that have a twin: the same class, score and box within the tolerance.
+def twins(source: Answer, found: Answer, tolerance: Tolerance) -> tuple[list[tuple[int, int]], int]:
+    """Pairs of detections of both sides with the same class, score and box within the tolerance, and of how many.
 
     A list may end earlier than the other, where the sides differ in what takes a place in it: what scores no better
     than the last of the shorter list is left aside.
     """
     a, b = (_rows(x) for x in (source, found))
+    judged = [np.ones(len(x[1]), bool) for x in (a, b)]
     if len(a[1]) != len(b[1]):
         short = min((a, b), key=lambda x: len(x[1]))
-        floor = short[1].min() + tolerance.score if len(short[1]) else np.inf
         if len(short[1]):
-            a, b = ([v[x[1] > floor] for v in x] for x in (a, b))
-    used: set[int] = set()
+            judged = [x[1] > short[1].min() + tolerance.score for x in (a, b)]
+    pairs: dict[int, int] = {}  # of b, of a
     for i in np.argsort(-a[1], kind="stable"):
-        near = np.flatnonzero((b[2] == a[2][i]) & (np.abs(b[1] - a[1][i]) <= tolerance.score))
-        for j in near:
-            if j not in used and np.max(np.abs(b[0][j] - a[0][i])) <= tolerance.box:
-                used.add(int(j))
+        near = judged[1] & (b[2] == a[2][i]) & (np.abs(b[1] - a[1][i]) <= tolerance.score)
+        for j in np.flatnonzero(near) if judged[0][i] else ():
+            if j not in pairs and np.max(np.abs(b[0][j] - a[0][i])) <= tolerance.box:
+                pairs[int(j)] = int(i)
                 break
-    total = max(len(a[1]), len(b[1]))
-    return (len(used) / total if total else 1.0), total
+    return [(i, j) for j, i in pairs.items()], max(int(k.sum()) for k in judged)
+
+
+# What a detection may have besides box, score and class.
+ATTRIBUTES = (
+    "detection_keypoints",
+    "detection_keypoint_scores",
+    "detection_keypoint_depths",
+    "detection_masks",
+    "detection_surface_coords",
+    "detection_embeddings",
+    "detection_temporal_offsets",
+)
 
 
 def _rows(answer: Answer):
@@ -108,11 +148,16 @@ def _rows(answer: Answer):
 
 
 def verify(
-    source: Callable, artifacts: Mapping[str, Callable], images: Mapping[str, np.ndarray], lossy: Mapping[str, str]
+    source: Callable,
+    artifacts: Mapping[str, Callable],
+    images: Mapping[str, np.ndarray],
+    lossy: Mapping[str, str],
+    tolerances: Mapping[str, Tolerance] = MappingProxyType({}),
 ):
     """Runs source and artifacts on every image: ([Check], {image: {title: answer}}).
 
-    source and artifacts' values: uint8 [h, w, 3] -> answer; artifacts' keys are formats; lossy: see `compare`.
+    source and artifacts' values: uint8 [h, w, 3] -> answer; artifacts' keys are formats; lossy: see `compare`;
+    tolerances: of formats, where not those of TOLERANCES.
     """
     checks: list[Check] = []
     answers: dict[str, dict[str, Answer]] = {}
@@ -121,7 +166,8 @@ def verify(
         for kind, run in artifacts.items():
             answers[name][kind] = run(image)
             pair = answers[name]["checkpoint"], answers[name][kind]
-            checks += compare(kind, name, *pair, tolerance=TOLERANCES[kind], lossy=lossy.get(kind, ""))
+            tolerance = tolerances.get(kind) or TOLERANCES[kind]
+            checks += compare(kind, name, *pair, tolerance=tolerance, lossy=lossy.get(kind, ""))
     return checks, answers
 
 

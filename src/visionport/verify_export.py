@@ -36,6 +36,9 @@ def verify_export(directory: Path, paths: Sequence[Path] = ()) -> list[Check]:
         out=directory,
         tflite_nms=record["tflite_nms"],
         max_detections=record["max_detections"],
+        quantize=record.get("quantize", "none"),
+        tflite_input=record.get("tflite_input"),
+        tflite_head=record.get("tflite_head", "detections"),
     )
     model = build(read_config(options.config), open_checkpoint(options.checkpoint), batch=record["batch"])
     artifacts = [Artifact(format=a["format"], path=a["path"], size=0) for a in content["artifacts"]]

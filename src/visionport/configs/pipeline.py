@@ -12,7 +12,7 @@ from visionport.errors import ConfigError, UnsupportedError
 from visionport.labels import find_labels, read_label_map
 
 
-def read(path, override: str = "", labels=None) -> config.Config:
+def read(path, override: str = "", labels=None, keypoint_label_map=None) -> config.Config:
     """The config in a file or folder (see visionport.config.read_config)."""
     pipeline = read_pipeline(path, override)
     kind = pipeline.message.model.WhichOneof("model")
@@ -29,7 +29,8 @@ def read(path, override: str = "", labels=None) -> config.Config:
     message = getattr(pipeline.message.model, kind)
     api = api_of(kind, message)
     try:
-        model = MODELS[kind](message, api)
+        files = {"folder": pipeline.path.parent, "keypoint_label_map": keypoint_label_map}
+        model = MODELS[kind](message, api, **(files if kind == "center_net" else {}))
     except (ConfigError, UnsupportedError) as e:
         raise type(e)(f"{pipeline.path}: {e}") from e
     label_map = find_labels(pipeline, Path(labels) if labels else None)
@@ -62,6 +63,18 @@ def exported_text(pipeline: Pipeline, api: str) -> str:
     return text_format.MessageToString(message)
 
 
+def center_net(m, api: str, **files):
+    from visionport.configs import pipeline_center_net
+
+    return pipeline_center_net.center_net(m, **files)
+
+
+def faster_rcnn(m, api: str):
+    from visionport.configs import pipeline_faster_rcnn
+
+    return pipeline_faster_rcnn.faster_rcnn(m, api)
+
+
 def ssd(m, api: str) -> config.Ssd:
     if m.num_classes < 1:
         raise ConfigError("model.ssd.num_classes must be at least 1.")
@@ -90,12 +103,27 @@ def ssd_feature_extractor(m, api: str) -> config.SsdFeatureExtractor:
         pad_to_multiple=m.pad_to_multiple,
         hyperparams=hyperparams(m.conv_hyperparams, api),
         override_base_hyperparams=m.override_base_feature_extractor_hyperparams,
+        override_epsilon_only=api == "tf1",
         use_explicit_padding=m.use_explicit_padding,
         use_depthwise=m.use_depthwise,
         num_layers=m.num_layers,
         fpn_min_level=m.fpn.min_level,
         fpn_max_level=m.fpn.max_level,
         fpn_depth=m.fpn.additional_layer_depth,
+        fpn_pass_smoothed=api == "tf2",
+        bifpn=bifpn(m.bifpn) if m.HasField("bifpn") else None,
+    )
+
+
+def bifpn(m) -> config.Bifpn:
+    methods = ("sum", "weighted_sum", "attention", "fast_attention")
+    if m.combine_method not in methods:
+        raise ConfigError(f"bifpn.combine_method is {m.combine_method!r}; choose one of: {', '.join(methods)}.")
+    return config.Bifpn(
+        min_level=m.min_level,
+        max_level=m.max_level,
+        num_iterations=m.num_iterations,
+        combine_method=m.combine_method,
     )
 
 
@@ -322,4 +350,4 @@ RESIZERS = {
     "pad_to_multiple_resizer": lambda m: config.PadToMultiple(multiple=m.multiple, grayscale=m.convert_to_grayscale),
     "identity_resizer": lambda m: config.Identity(),
 }
-MODELS = {"ssd": ssd}
+MODELS = {"ssd": ssd, "center_net": center_net, "faster_rcnn": faster_rcnn}

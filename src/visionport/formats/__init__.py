@@ -1,13 +1,15 @@
 """Artifact formats: one file each, found by its name.
 
+NAME: the artifact's file or folder in an export directory.
 check(model_config, options): raises early where the format cannot hold the model.
-write(model, signatures, options, folder) -> path: the artifact, in an export directory.
+write(model, signatures, options, folder, progress) -> path: the artifact, in an export directory.
 load(path, manifest) -> run: image uint8 [h, w, 3] -> answer, in the artifact's own runtime.
 signatures(path) -> list of report.SignatureView-like tuples (name, inputs, outputs).
 SNIPPET: how to load and run it, a format string of {path}.
 
 An answer is a dict of numpy arrays: detection_boxes [m, 4] (clipped to the image), detection_scores [m],
-detection_classes [m] (ids from 1), and raw heads where the artifact shows them.
+detection_classes [m] (ids from 1), and raw heads where the artifact shows them; a TFLite file without the detection op
+gives those alone.
 """
 
 import importlib

@@ -4,18 +4,18 @@ from pathlib import Path
 
 from visionport.formats.answers import answer, feed
 
-FILE = "frozen_inference_graph.pb"
+NAME = "frozen_inference_graph.pb"
 
 
 def check(config, options) -> None:
     """Any model can be frozen."""
 
 
-def write(model, signatures, options, folder: Path) -> Path:
+def write(model, signatures, options, folder: Path, progress=None) -> Path:
     """Writes folder/frozen_inference_graph.pb, of the first signature; its input node is named as the input type."""
     signature = signatures[0]
     graph = freeze(signature.function, {signature.input_name: signature.name})
-    target = folder / FILE
+    target = folder / NAME
     target.write_bytes(graph.SerializeToString(deterministic=True))
     return target
 
@@ -84,6 +84,13 @@ def prune(graph, kept) -> None:
     graph.node.extend(left)
 
 
+def keep(graph, wanted) -> None:
+    """Drops the nodes that are not wanted."""
+    left = [n for n in graph.node if wanted(n)]
+    del graph.node[:]
+    graph.node.extend(left)
+
+
 def _base(name: str) -> str:
     return name.removeprefix("^").partition(":")[0]
 
@@ -146,6 +153,14 @@ OUTPUTS = (
     "detection_multiclass_scores",
     "detection_anchor_indices",
     "detection_keypoints",
+    # Of CenterNet:
+    "detection_boxes_strided",
+    "detection_keypoint_scores",
+    "detection_keypoint_depths",
+    "detection_masks",
+    "detection_surface_coords",
+    "detection_embeddings",
+    "detection_temporal_offsets",
 )
 
 SNIPPET = """\

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from visionport.formats.answers import answer, feed
 
-FOLDER = "saved_model"
+NAME = "saved_model"
 
 
 def check(config, options) -> None:
     """Any model can be a SavedModel."""
 
 
-def write(model, signatures, options, folder: Path) -> Path:
+def write(model, signatures, options, folder: Path, progress=None) -> Path:
     """Writes folder/saved_model; the first signature is serving_default, each is there under its own name too."""
     import tensorflow as tf
 
@@ -20,7 +20,7 @@ def write(model, signatures, options, folder: Path) -> Path:
     for name, variable in model.params.variables.items():
         root._track_trackable(variable, name)
     functions = {"serving_default": signatures[0].function} | {s.name: s.function for s in signatures}
-    target = folder / FOLDER
+    target = folder / NAME
     tf.saved_model.save(root, str(target), signatures=functions)
     slim(target / "saved_model.pb")
     name_by_content(target / "fingerprint.pb")

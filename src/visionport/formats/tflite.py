@@ -1,76 +1,137 @@
-"""TFLite: the network converted to float32, then `TFLite_Detection_PostProcess` appended in the flatbuffer."""
+"""TFLite: the network converted, then `TFLite_Detection_PostProcess` appended in the flatbuffer."""
 
 from pathlib import Path
 
 import numpy as np
 
+from visionport import calibration
 from visionport.config import FixedShape, KeepAspectRatio, Ssd
 from visionport.errors import ArtifactError, UnsupportedError
-from visionport.formats import tflite_graph
+from visionport.formats import tflite_convert, tflite_graph, tflite_heads, tflite_metadata
 from visionport.formats.answers import clipped
+from visionport.labels import write_labels
+from visionport.preprocessing import prepare
+from visionport.progress import Progress
 
-FILE = "model.tflite"
-INPUT = "normalized_input_image_tensor"
-HEADS = ("box_encodings", "class_scores")
+NAME = "model.tflite"
+INPUT = tflite_heads.INPUT
+HEADS = tflite_heads.HEADS["raw"]
 
 # What a converted file holds besides its weights: 200 bytes a tensor would be much.
 SLACK = 4_000_000
 
 
 def check(config, options) -> None:
-    """Raises UnsupportedError where the op cannot give the model's answers."""
+    """Raises UnsupportedError where the file cannot give the model's answers, InputError where pictures are missing."""
+    if not isinstance(config.model, Ssd):
+        raise UnsupportedError(f"{config.path}: --format tflite takes SSD models only; {config.architecture} is none.")
     model: Ssd = config.model
     nms = model.post_processing.nms
+    op, kind = options.tflite_head == "detections", model.box_coder.kind
     reasons = {
         "an input size that the config does not fix: set fixed_shape_resizer, or pad_to_max_dimension in "
         "keep_aspect_ratio_resizer": not (
             isinstance(model.resizer, FixedShape)
             or (isinstance(model.resizer, KeepAspectRatio) and model.resizer.pad_to_max)
         ),
-        f"the box coder {model.box_coder.kind!r}; it decodes faster_rcnn_box_coder only": model.box_coder.kind
-        != "faster_rcnn",
-        "soft NMS; set soft_nms_sigma: 0": nms.soft_sigma > 0,
+        f"the box coder {kind!r}; it decodes faster_rcnn_box_coder only": op and kind != "faster_rcnn",
+        "soft NMS; set soft_nms_sigma: 0": op and nms.soft_sigma > 0,
+        "the keypoints of 'keypoint_box_coder'; take raw": options.tflite_head == "decoded" and kind == "keypoint",
         f"a batch of {options.batch}; leave out --batch": options.batch not in (None, 1),
     }
     for reason, applies in reasons.items():
         if applies:
-            raise UnsupportedError(
-                f"{config.path}: TFLite_Detection_PostProcess cannot do {reason} (see --config-override)."
-            )
+            what = tflite_graph.POSTPROCESS if op else f"--tflite-head {options.tflite_head}"
+            raise UnsupportedError(f"{config.path}: {what} cannot do {reason} (see --config-override).")
+    if options.calibration:
+        calibration.sources(options.calibration)
 
 
-def write(model, signatures, options, folder: Path) -> Path:
-    """Writes folder/model.tflite. Input: float32 [1, H, W, c], resized and normalised."""
-    from visionport.models import ssd
-
-    config: Ssd = model.config.model
-    nms = config.post_processing.nms
-    heads, anchors = _heads(model)
-    target = folder / FILE
-    data = tflite_graph.append_detection_postprocess(
-        _convert(heads),
-        box_encodings=HEADS[0],
-        class_scores=HEADS[1],
-        anchors=ssd.box_ops.centers(anchors),
-        num_classes=config.num_classes if config.has_background else config.class_slots,
-        max_detections=options.max_detections or nms.max_total,
-        detections_per_class=nms.max_per_class,
-        nms_score_threshold=_above(nms.score_threshold),
-        nms_iou_threshold=nms.iou_threshold,
-        use_regular_nms=nms_mode(config, options) == "regular",
-        **dict(zip(("y_scale", "x_scale", "h_scale", "w_scale"), config.box_coder.scales, strict=True)),
-    )
+def write(model, signatures, options, folder: Path, progress: Progress | None = None) -> Path:
+    """Writes folder/model.tflite. Input: [1, H, W, c], see tflite_heads.input_type; outputs: the op's, or the heads."""
+    target = folder / NAME
+    data, anchors = _converted(model, options, progress or Progress())
+    if options.tflite_head == "detections":
+        data = tflite_graph.append_detection_postprocess(
+            data,
+            box_encodings=HEADS[0],
+            class_scores=HEADS[1],
+            anchors=anchors,
+            signature_outputs=SIGNATURE_OUTPUTS[options.tflite_outputs],
+            **op_attributes(model.config.model, options),
+        )
+    else:
+        data = tflite_graph.reorder_outputs(data, tflite_heads.HEADS[options.tflite_head])
     graph = tflite_graph.read_graph(data)
     if graph.foreign_ops:
         left = ", ".join(graph.foreign_ops)
         raise ArtifactError(f"{target.name}: the converter left ops that LiteRT cannot run: {left}.")
-    weights = 4 * sum(int(np.prod(v.shape)) for v in model.params.variables.values())
-    if not weights / 2 < graph.constant_bytes < weights + anchors.nbytes + SLACK:
+    parameters = [*model.params.variables.values(), *model.params.constants.values()]
+    weights = 4 * sum(int(np.prod(v.shape)) for v in parameters)
+    least = weights * tflite_convert.SHRINKS[options.quantize] / 2
+    if not least < graph.constant_bytes < weights + anchors.nbytes + SLACK:
         raise ArtifactError(
             f"{target.name}: {graph.constant_bytes} bytes of constants for {weights} of weights. Please report it."
         )
-    target.write_bytes(data)
+    target.write_bytes(_described(data, model.config, model.meta.normalization(model.config.model)))
     return target
+
+
+def _described(data: bytes, config, normalization) -> bytes:
+    """The file with metadata."""
+    gray = config.model.resizer.grayscale
+    channels = slice(1) if gray else slice(3)
+    return tflite_metadata.add(
+        data,
+        name=config.architecture,
+        description=f"{config.architecture} with {config.model.num_classes} classes",
+        image=tflite_metadata.Image(mean=normalization.mean[channels], std=normalization.std[channels], grayscale=gray),
+        labels=write_labels(dict(config.labels), config.model.num_classes) if config.labels else "",
+    )
+
+
+def _converted(model, options, progress: Progress) -> tuple[bytes, np.ndarray]:
+    """The file without the op, and the anchors."""
+    quantized = options.quantize in tflite_heads.EIGHT_BITS
+    kind = tflite_heads.input_type(options)
+    pixels = tflite_heads.normalizes(model.config, options)
+    head = "decoded" if options.tflite_head == "decoded" else "raw"
+    function, anchors = tflite_heads.heads(
+        model, head=head, pixels=pixels, dtype="uint8" if pixels and not quantized else "float32"
+    )
+    integer = kind if quantized and kind != "float32" else ""
+    examples = tflite_heads.Examples(model, options.calibration, pixels=pixels) if options.calibration else ()
+    with progress.bar("calibrate", examples) as followed:
+        data = tflite_convert.convert(
+            function,
+            input_name=INPUT,
+            quantize=options.quantize,
+            integer_input=integer,
+            integer_outputs=bool(integer) and options.tflite_head != "detections",
+            examples=followed,
+        )
+    return data, anchors
+
+
+SIGNATURE_OUTPUTS = {
+    "named": tflite_graph.SIGNATURE_OUTPUTS,
+    "numbered": tflite_graph.REFERENCE_SIGNATURE_OUTPUTS,
+}
+
+
+def op_attributes(config: Ssd, options) -> dict:
+    """What `TFLite_Detection_PostProcess` is told."""
+    nms = config.post_processing.nms
+    return {
+        "num_classes": config.num_classes if config.has_background else config.class_slots,
+        "max_detections": options.max_detections or nms.max_total,
+        "detections_per_class": options.detections_per_class or nms.max_per_class,
+        "max_classes_per_detection": options.classes_per_detection,
+        "nms_score_threshold": _above(nms.score_threshold),
+        "nms_iou_threshold": nms.iou_threshold,
+        "use_regular_nms": nms_mode(config, options) == "regular",
+        **dict(zip(("y_scale", "x_scale", "h_scale", "w_scale"), config.box_coder.scales, strict=True)),
+    }
 
 
 def nms_mode(config: Ssd, options) -> str:
@@ -86,45 +147,23 @@ def differences(config: Ssd, options) -> str:
         reasons.append("fast NMS keeps one class a place")
     if options.max_detections and options.max_detections < nms.max_total:
         reasons.append(f"at most {options.max_detections} detections instead of {nms.max_total}")
+    if options.detections_per_class and options.detections_per_class < nms.max_per_class:
+        reasons.append(f"at most {options.detections_per_class} detections a class instead of {nms.max_per_class}")
+    if options.classes_per_detection > 1:
+        reasons.append(f"{options.classes_per_detection} classes a place")
     return "; ".join(reasons)
 
 
-def _heads(model):
-    """A concrete function of one preprocessed image, and the anchors float32 [n, 4] corners."""
-    import tensorflow as tf
-
-    from visionport.models import ssd
-
-    config = model.config.model
-    kept = {}
-
-    def raw(images):
-        found = model.predict(images, None)
-        kept["anchors"] = ssd.anchors(config, found, images, constant=True)
-        scores = ssd.box_ops.scores(config.post_processing, found["logits"])
-        return {HEADS[0]: tf.identity(found["box_encodings"]), HEADS[1]: scores}
-
-    spec = tf.TensorSpec((1, *model.input_size), tf.float32, name=INPUT)
-    return tf.function(raw, autograph=False).get_concrete_function(spec), kept["anchors"]
+def loss(options) -> str:
+    """What rounds the file's answers, as a key of verify.QUANTIZED; "" for a float32 one."""
+    if options.quantize != "none":
+        return options.quantize
+    return "pixels" if tflite_heads.input_type(options) == "uint8" else ""
 
 
-def _convert(function) -> bytes:
-    """Float32 TFLite of a concrete function. Frozen first: the converter may keep variables without a word."""
-    import tensorflow as tf
-    from absl import logging
-    from tensorflow.python.framework import convert_to_constants
-
-    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)  # it warns that the function has no object to hold its variables
-    try:
-        data = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
-    finally:
-        logging.set_verbosity(verbosity)
-    # The converter may change the order of outputs, but keeps their names; they are flattened in the order of the keys.
-    names = {t.op.name: key for t, key in zip(frozen.outputs, sorted(HEADS), strict=True)}
-    (source,) = (t.name for t in tflite_graph.read_graph(data).inputs)
-    return tflite_graph.rename_tensors(data, names | {source: INPUT})
+def raw_heads(model):
+    """A concrete function of one preprocessed image, and the anchors float32 [n, 4] as (y, x, h, w)."""
+    return tflite_heads.heads(model)
 
 
 def _above(threshold: float) -> float:
@@ -136,24 +175,32 @@ def load(path: Path, manifest):
     """run(image): resized and normalised as the manifest says, then LiteRT. Shows the raw heads too."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from visionport.preprocessing import prepare
-
     interpreter = Interpreter(str(path))
     interpreter.allocate_tensors()
     (source,) = interpreter.get_input_details()
     outputs = interpreter.get_output_details()
-    heads = {d["name"]: d["index"] for d in interpreter.get_tensor_details() if d["name"] in HEADS}
+    names = {name for pair in tflite_heads.HEADS.values() for name in pair}
+    shown = [d for d in interpreter.get_tensor_details() if d["name"] in names]
 
     def run(image):
-        interpreter.set_tensor(source["index"], prepare(image, manifest["preprocessing"], source["dtype"]))
+        prepared, extent = prepare(image, manifest["preprocessing"], source["dtype"], source["quantization"])
+        interpreter.set_tensor(source["index"], prepared)
         interpreter.invoke()
-        boxes, classes, scores, count = (interpreter.get_tensor(o["index"])[0] for o in outputs)
-        rows = {"detection_boxes": boxes, "detection_scores": scores, "detection_classes": classes + 1}
-        found = clipped({k: v[: int(count)] for k, v in rows.items()})
         # The op comes last, so nothing has taken its inputs' place yet.
-        return found | {k: interpreter.get_tensor(i)[0] for k, i in heads.items()}
+        found = {d["name"]: dequantized(interpreter.get_tensor(d["index"])[0], d["quantization"]) for d in shown}
+        if len(outputs) == 4:
+            boxes, classes, scores, count = (interpreter.get_tensor(o["index"])[0] for o in outputs)
+            boxes = (boxes / np.tile(extent, 2)).astype(np.float32)  # the op's are of the padded image
+            rows = {"detection_boxes": boxes, "detection_scores": scores, "detection_classes": classes + 1}
+            found |= clipped({k: v[: int(count)] for k, v in rows.items()})
+        return found
 
     return run
+
+
+def dequantized(value: np.ndarray, quantization: tuple[float, int]) -> np.ndarray:
+    scale, zero = quantization
+    return (value.astype(np.float32) - zero) * np.float32(scale) if scale else value
 
 
 def signatures(path: Path):
@@ -172,8 +219,18 @@ detector.allocate_tensors()
 (source,) = detector.get_input_details()
 height, width = source["shape"][1:3]
 image = Image.open("{image}").convert("RGB").resize((width, height))
-detector.set_tensor(source["index"], ((np.asarray(image)[None] - {mean}) / {std}).astype(np.float32))
+value = np.asarray(image)[None]
+if source["dtype"] != np.uint8:  # a uint8 input takes the pixels
+    value = (value - {mean}) / {std}
+if source["dtype"] == np.int8:
+    value = np.rint(value / source["quantization"][0]) + source["quantization"][1]
+detector.set_tensor(source["index"], value.astype(source["dtype"]))
 detector.invoke()
 boxes, classes, scores, count = (detector.get_tensor(o["index"]) for o in detector.get_output_details())
 print(boxes[0, 0], classes[0, 0], scores[0, 0])  # classes from 0: lines of labels.txt
+"""
+# With --tflite-head raw or decoded, in place of its last two lines.
+HEADS_SNIPPET = """\
+for output in detector.get_output_details():
+    print(output["name"], output["shape"], detector.get_tensor(output["index"])[0, 0])
 """

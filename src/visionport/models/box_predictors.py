@@ -62,7 +62,8 @@ def _tower(s, x, p, index):
         layer = s / f"conv2d_{k}"
         x = (nn.separable if p.use_depthwise else nn.conv)(layer, x, kernel=p.kernel_size)
         norm = layer / "BatchNorm" / f"feature_{index}"
-        x = nn.complete(layer, x, p.hyperparams, use_bias=tower_bias(p.hyperparams), norm=norm)
+        shared = not p.use_depthwise  # separable weights are few
+        x = nn.complete(layer, x, p.hyperparams, use_bias=tower_bias(p.hyperparams), norm=norm, apart=shared)
     return x
 
 

@@ -2,13 +2,16 @@
 
 import importlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from visionport.config import Config, Ssd
-from visionport.errors import ConfigError
+from visionport.config_center_net import CenterNet
+from visionport.config_faster_rcnn import FasterRcnn
+from visionport.errors import ConfigError, OptionError, UnsupportedError
 from visionport.params import Params
 
 # Canonical (slim) leaf names -> Keras's.
@@ -21,7 +24,7 @@ LEAVES = {
 
 
 # Meta-architectures: modules of this package with normalization, predict, postprocess, names and known_unread.
-META = {Ssd: "ssd"}
+META = {Ssd: "ssd", CenterNet: "center_net", FasterRcnn: "faster_rcnn"}
 
 # The reference's classes are 1-based: 0 is the background.
 LABEL_ID_OFFSET = 1
@@ -58,7 +61,8 @@ def build(config: Config, checkpoint, *, freeze: Sequence[str] = (), batch: int 
     from visionport.ops import image
 
     meta = meta_of(config)
-    params = params_for(config, checkpoint, freeze=freeze)
+    with about(config):
+        params = params_for(config, checkpoint, freeze=freeze)
     size = input_size(config)
     scope = params.scope()
 
@@ -72,10 +76,14 @@ def build(config: Config, checkpoint, *, freeze: Sequence[str] = (), batch: int 
             outputs.pop("detection_anchor_indices", None)
         return {k: tf.cast(v, tf.float32) for k, v in outputs.items()}
 
-    concrete = tf.function(detect, autograph=False).get_concrete_function(
-        tf.TensorSpec((batch, *size), tf.float32, "images"), tf.TensorSpec((batch, 3), tf.int32, "true_shapes")
-    )
+    specs = tf.TensorSpec((batch, *size), tf.float32, "images"), tf.TensorSpec((batch, 3), tf.int32, "true_shapes")
+    with about(config):
+        concrete = tf.function(detect, autograph=False).get_concrete_function(*specs)
     params.check(str(checkpoint.prefix), config.architecture)
+    for pattern in freeze:
+        if not any(re.search(pattern, name) for name in params.keys):
+            first = next(iter(params.keys))
+            raise OptionError(f"--freeze {pattern!r} matches no variable. They have names such as {first}.")
     return Model(
         config=config,
         params=params,
@@ -92,14 +100,24 @@ def check(config: Config, checkpoint) -> Params:
     import tensorflow as tf
 
     meta = meta_of(config)
-    params = params_for(config, checkpoint, dry=True)
+    with about(config):
+        params = params_for(config, checkpoint, dry=True)
     scope = params.scope()
-    with tf.Graph().as_default():
+    with about(config), tf.Graph().as_default():
         images = tf.raw_ops.Placeholder(dtype=tf.float32, shape=(None, *input_size(config)))
         shapes = tf.raw_ops.Placeholder(dtype=tf.int32, shape=(None, 3))
         meta.postprocess(config.model, scope, meta.predict(config.model, scope, images, shapes), images, shapes)
     params.check(str(checkpoint.prefix), config.architecture)
     return params
+
+
+@contextmanager
+def about(config: Config) -> Iterator[None]:
+    """Names the config in what a model's own code refuses."""
+    try:
+        yield
+    except UnsupportedError as e:
+        raise UnsupportedError(f"{config.path}: {e}") from e
 
 
 def meta_of(config: Config) -> ModuleType:
@@ -139,11 +157,13 @@ def averages(checkpoint) -> Callable[[str], str]:
 
 
 def locator(names: Mapping[str, str]) -> Callable[[str], str | None]:
-    """Canonical name -> object path, by the table of scopes; "*" in a scope stands for a depth."""
+    """Canonical name -> object path, by the table of scopes; "*" in a scope stands for a depth, "/**" for all below."""
+    below = {k.removesuffix("**"): v for k, v in names.items() if k.endswith("/**")}
 
     def locate(name: str) -> str | None:
         scope, _, leaf = name.rpartition("/")
         path = names.get(scope) or names.get(re.sub(r"_1x1_\d+", "_1x1_*", scope))
+        path = path or next((f"{v}/{scope.removeprefix(k)}" for k, v in below.items() if scope.startswith(k)), None)
         return f"{path}/{LEAVES.get(leaf, leaf)}" if path else None
 
     return locate

@@ -9,10 +9,10 @@ HYPERPARAMS = Hyperparams()
 STRIDES = (1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1)  # of the 17 blocks; all but the first expand
 
 
-def forward(s, x, hyper: Hyperparams = HYPERPARAMS, *, explicit_padding=False):
+def forward(s, x, hyper: Hyperparams = HYPERPARAMS, *, explicit_padding=False, last=True):
     """Feature maps by slim's endpoint names, "layer_2" to "layer_19" and "layer_N/expansion_output".
 
-    s: the scope "MobilenetV2"; x: float32 [b, h, w, 3] in [-1, 1].
+    s: the scope "MobilenetV2"; x: float32 [b, h, w, 3] in [-1, 1]; last: layer_19 too.
     """
     points = {}
     x = conv_bn(s / "Conv", x, hyper, kernel=3, stride=2, explicit_padding=explicit_padding)
@@ -21,7 +21,8 @@ def forward(s, x, hyper: Hyperparams = HYPERPARAMS, *, explicit_padding=False):
         block = s / (f"expanded_conv_{i}" if i else "expanded_conv")
         x, points[f"{name}/expansion_output"] = inverted_residual(block, x, hyper, stride, bool(i), explicit_padding)
         points[name] = x
-    points["layer_19"] = conv_bn(s / "Conv_1", x, hyper, kernel=1)
+    if last:
+        points["layer_19"] = conv_bn(s / "Conv_1", x, hyper, kernel=1)
     return points
 
 

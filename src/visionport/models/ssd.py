@@ -14,10 +14,31 @@ from visionport.errors import UnsupportedError, nearest
 from visionport.models.box_predictors import PREDICTORS
 from visionport.ops import anchors as anchor_ops
 from visionport.ops import boxes as box_ops
-from visionport.ops import nms
+from visionport.ops import nms, nn
 
-# Extractor modules, and for which of the reference's two APIs.
-EXTRACTORS = {"ssd_mobilenet_v2": ("tf1", "tf2"), "ssd_mobilenet_v2_fpn": ("tf1", "tf2")}
+# Extractors, and for which of the reference's two APIs.
+EXTRACTORS = {
+    "ssd_mobilenet_v2": ("tf1", "tf2"),
+    "ssd_mobilenet_v2_fpn": ("tf1", "tf2"),
+    "ssd_mobilenet_v1": ("tf1", "tf2"),
+    "ssd_mobilenet_v1_fpn": ("tf1", "tf2"),
+    "ssd_mobilenet_v1_ppn": ("tf1",),
+    "embedded_ssd_mobilenet_v1": ("tf1",),
+    "ssd_mobilenet_v2_mnasfpn": ("tf1",),
+    "ssd_inception_v2": ("tf1",),
+    "ssd_inception_v3": ("tf1",),
+}
+# Several types of one module, which tells them apart by the type.
+EFFICIENTDETS = {f"ssd_efficientnet-b{i}_bifpn": "ssd_efficientnet_bifpn" for i in range(8)}
+RESNET_FPNS = {f"ssd_resnet{depth}_v1_fpn": "ssd_resnet_v1_fpn" for depth in (50, 101, 152)}
+RESNET_PPNS = {f"ssd_resnet{depth}_v1_ppn": "ssd_resnet_v1_ppn" for depth in (50, 101, 152)}
+MOBILENETS_V3 = {f"ssd_mobilenet_{v}": "ssd_mobilenet_v3" for v in ("v3_large", "v3_small", "edgetpu")}
+MOBILEDETS = {f"ssd_mobiledet_{v}": "ssd_mobiledet" for v in ("cpu", "dsp", "edgetpu", "gpu")}
+FAMILIES = MOBILENETS_V3 | MOBILEDETS | EFFICIENTDETS | RESNET_FPNS | RESNET_PPNS
+EXTRACTORS |= dict.fromkeys(MOBILENETS_V3 | MOBILEDETS, ("tf1",))
+EXTRACTORS |= dict.fromkeys(EFFICIENTDETS, ("tf2",))
+EXTRACTORS |= dict.fromkeys(RESNET_FPNS, ("tf1", "tf2"))
+EXTRACTORS |= dict.fromkeys(RESNET_PPNS, ("tf1",))
 LEAST_SIZE = 33  # pixels a side, below which the strides leave nothing
 
 
@@ -30,7 +51,7 @@ def extractor(ssd: config.Ssd) -> ModuleType:
             f"feature extractor {kind!r} is not supported{nearest(kind, known)}. Supported: {', '.join(known)}; "
             "see docs/support.md."
         )
-    return importlib.import_module(f"visionport.models.{name}")
+    return importlib.import_module(f"visionport.models.{FAMILIES.get(name, name)}")
 
 
 def extractor_types() -> list[str]:
@@ -48,7 +69,7 @@ def predict(ssd: config.Ssd, s, images, true_shapes=None) -> dict:
     images: float32 [b, H, W, c], preprocessed. Returns feature_maps (a list), box_encodings float32 [b, n, code],
     logits float32 [b, n, slots].
     """
-    size = spatial(images)
+    size = nn.spatial(images)
     if any(isinstance(d, int) and d < LEAST_SIZE for d in size):
         raise UnsupportedError(f"image size {size} in the config: SSD extractors need {LEAST_SIZE} pixels a side.")
     maps = extractor(ssd).features(s / "FeatureExtractor", images, ssd.feature_extractor)
@@ -64,13 +85,8 @@ def predict(ssd: config.Ssd, s, images, true_shapes=None) -> dict:
 
 def anchors(ssd: config.Ssd, prediction: dict, images, *, constant: bool):
     """The anchors of a prediction, float32 [n, 4] corners, normalised (see ops/anchors.py: generate)."""
-    grids = [spatial(m) for m in prediction["feature_maps"]]
-    return anchor_ops.generate(ssd.anchors, grids, *spatial(images), constant=constant)
-
-
-def spatial(x):
-    """(height, width) of [b, h, w, c]: integers where known, else scalar tensors."""
-    return tuple(x.shape[i] if x.shape[i] is not None else tf.shape(x)[i] for i in (1, 2))
+    grids = [nn.spatial(m) for m in prediction["feature_maps"]]
+    return anchor_ops.generate(ssd.anchors, grids, *nn.spatial(images), constant=constant)
 
 
 def postprocess(ssd: config.Ssd, s, prediction: dict, images, true_shapes) -> dict:
@@ -111,5 +127,6 @@ def names(ssd: config.Ssd) -> dict[str, str]:
 
 
 def known_unread(ssd: config.Ssd):
-    """Checkpoint keys that are there and that inference does not need: none."""
-    return lambda key: False
+    """Is this checkpoint key one that inference does not need? An extractor may list beginnings of such keys."""
+    unread = getattr(extractor(ssd), "UNREAD", ())
+    return lambda key: key.startswith(unread)

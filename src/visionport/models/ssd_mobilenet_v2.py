@@ -1,6 +1,8 @@
 """SSD over MobileNetV2 (Sandler et al. 2018, section 6.2). Reference: ssd_mobilenet_v2_keras_feature_extractor.py."""
 
-from visionport.config import Normalization, SsdFeatureExtractor
+import dataclasses
+
+from visionport.config import BatchNorm, Hyperparams, Normalization, SsdFeatureExtractor
 from visionport.models import feature_maps, mobilenet_v2
 from visionport.ops import nn
 
@@ -12,8 +14,16 @@ NORMALIZATION = Normalization(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127
 LAYOUT = (("layer_15/expansion_output", 0), ("layer_19", 0), ("", 512), ("", 256), ("", 256), ("", 128))
 
 
-def backbone_hyperparams(e: SsdFeatureExtractor):
-    return e.hyperparams if e.override_base_hyperparams else mobilenet_v2.HYPERPARAMS
+def backbone_hyperparams(e: SsdFeatureExtractor) -> Hyperparams:
+    if e.override_base_hyperparams and not e.override_epsilon_only:
+        return e.hyperparams
+    return dataclasses.replace(mobilenet_v2.HYPERPARAMS, batch_norm=backbone_norm(e))
+
+
+def backbone_norm(e: SsdFeatureExtractor) -> BatchNorm:
+    """The network's own, but for an epsilon that the config overrides."""
+    override = e.hyperparams.batch_norm if e.override_base_hyperparams else None
+    return BatchNorm(epsilon=override.epsilon) if override else BatchNorm()
 
 
 def features(s, x, e: SsdFeatureExtractor):

@@ -22,13 +22,16 @@ def preprocess(images, resizer: config.Resizer, normalization: config.Normalizat
     Resizing first and normalising after is the reference's order reversed: equal, as both are linear, and cheaper.
     Reference: builders/image_resizer_builder.py, core/preprocessor.py.
     """
-    resized = RESIZERS[type(resizer)](images, resizer)
-    height, width = _size(resized)
-    out = normalize(tf.cast(resized, tf.float32), normalization)
+    out = tf.cast(RESIZERS[type(resizer)](images, resizer), tf.float32)
+    height, width = nn.spatial(out)
+    if not normalization.pads_first:
+        out = normalize(out, normalization)
     if isinstance(resizer, config.KeepAspectRatio) and resizer.pad_to_max:
         out = _pad_to(out, resizer.max_dimension, resizer.pad_value)
     if isinstance(resizer, config.PadToMultiple):
         out = nn.pad_to_multiple(out, resizer.multiple)
+    if normalization.pads_first:
+        out = normalize(out, normalization)
     if resizer.grayscale:
         out = tf.image.rgb_to_grayscale(out)
     shape = tf.stack([height, width, out.shape[-1]])
@@ -37,6 +40,7 @@ def preprocess(images, resizer: config.Resizer, normalization: config.Normalizat
 
 def normalize(images, n: config.Normalization):
     """float32 [..., 3] of 0 to 255 -> (images - mean) / std."""
+    images = images[..., ::-1] if n.bgr else images
     mean, std = np.array(n.mean, np.float32), np.array(n.std, np.float32)
     return images * (1 / std) - mean / std
 
@@ -84,7 +88,7 @@ def _fixed(images, r):
 
 def _keep_aspect(images, r):
     # The largest size of the same shape inside (min, max) laid along the image's orientation.
-    height, width = (tf.cast(d, tf.float32) for d in _size(images))
+    height, width = (tf.cast(d, tf.float32) for d in nn.spatial(images))
     landscape = height < width
     low, high = float(r.min_dimension), float(r.max_dimension)
     scale = tf.minimum(tf.where(landscape, low, high) / height, tf.where(landscape, high, low) / width)
@@ -93,7 +97,7 @@ def _keep_aspect(images, r):
 
 
 def _conditional(images, r):
-    height, width = (tf.cast(d, tf.float32) for d in _size(images))
+    height, width = (tf.cast(d, tf.float32) for d in nn.spatial(images))
     if r.condition == "greater":
         longest = tf.maximum(height, width)
         scale = tf.minimum(longest, float(r.threshold)) / longest
@@ -104,12 +108,8 @@ def _conditional(images, r):
     return resize(images, [tf.cast(d * scale, tf.int32) for d in (height, width)], r.method, align_corners=True)
 
 
-def _size(images):
-    return tuple(images.shape[i] if images.shape[i] is not None else tf.shape(images)[i] for i in (1, 2))
-
-
 def _pad_to(images, size, value):
-    height, width = _size(images)
+    height, width = nn.spatial(images)
     paddings = [[0, 0], [0, size - height], [0, size - width]]
     if any(value):
         planes = zip(tf.unstack(images, axis=-1), value, strict=True)

@@ -1,20 +1,34 @@
 """Convolutions, batch norm and activations over a Scope. Widths come from the weights; images are NHWC."""
 
+import contextlib
+import contextvars
+from typing import Any
+
 import tensorflow as tf
 
 from visionport.config import Hyperparams
 
-ACTIVATIONS = {"none": lambda x: x, "relu": tf.nn.relu, "relu6": tf.nn.relu6, "swish": tf.nn.swish}
+ACTIVATIONS = {
+    "none": lambda x: x,
+    "relu": tf.nn.relu,
+    "relu6": tf.nn.relu6,
+    "swish": tf.nn.swish,
+    "hard_swish": lambda x: x * tf.nn.relu6(x + 3) * (1 / 6),
+}
 
 # cuDNN's least epsilon, to which TensorFlow's own wrapper of the fused op raises smaller ones.
 LEAST_EPSILON = 1.001e-5
 
+# What is being traced goes to the TFLite converter (see `for_tflite`).
+FOR_TFLITE = contextvars.ContextVar("for_tflite", default=False)
 
-def conv(s, x, *, kernel=None, stride=1, out=None, explicit_padding=False):
-    """A convolution with `s / weights` [kh, kw, in, out], "SAME" unless padded explicitly."""
+
+def conv(s, x, *, kernel=None, stride=1, out=None, explicit_padding=False, rate=1, padding: Any = "SAME"):
+    """A convolution with `s / weights` [kh, kw, in, out], padded as `padding` says or explicitly; rate: of dilation."""
     w = s("weights", (kernel, kernel, x.shape[-1], out))
-    x, padding = _pad(x, w.shape[0], explicit_padding)
-    return tf.nn.conv2d(x, w, stride, padding)
+    if explicit_padding:
+        x, padding = _pad(x, w.shape[0], explicit_padding)
+    return tf.nn.conv2d(x, w, stride, padding, dilations=rate)
 
 
 def depthwise(s, x, *, kernel=None, stride=1, explicit_padding=False):
@@ -34,14 +48,34 @@ def separable(s, x, *, kernel=None, stride=1, out=None, explicit_padding=False):
     return pointwise(s, depthwise(s, x, kernel=kernel, stride=stride, explicit_padding=explicit_padding), out=out)
 
 
+def conv_transpose(s, x, *, kernel=None, stride=2):
+    """A "SAME" convolution's transpose with `s / weights` [kh, kw, out, in]: [b, h, w, in] -> [b, stride h, ...]."""
+    w = s("weights", (kernel, kernel, None, x.shape[-1]))
+    b, height, width = (d if d is not None else tf.shape(x)[i] for i, d in enumerate(x.shape[:3]))
+    out = w.shape[2] if w.shape[2] is not None else tf.shape(w)[2]
+    return tf.nn.conv2d_transpose(x, w, tf.stack([b, stride * height, stride * width, out]), stride)
+
+
+def dense(s, x, *, out=None):
+    """A fully connected layer with `s / weights` [in, out] and `s / biases`: float32 [n, in] -> [n, out]."""
+    return bias(s, tf.matmul(x, s("weights", (x.shape[-1], out))))
+
+
 def bias(s, x):
     return tf.nn.bias_add(x, s("biases", (x.shape[-1],)))
 
 
-def batch_norm(s, x, epsilon, *, center=True, scale=True):
-    """Inference batch norm (Ioffe and Szegedy 2015) with `s / {gamma, beta, moving_mean, moving_variance}`."""
+def batch_norm(s, x, epsilon, *, center=True, scale=True, apart=False):
+    """Inference batch norm (Ioffe and Szegedy 2015) with `s / {gamma, beta, moving_mean, moving_variance}`.
+
+    apart: not to be folded into the convolution before, whose weights others share.
+    """
     width = (x.shape[-1],)
     mean, variance = s("moving_mean", width), s("moving_variance", width)
+    if apart and FOR_TFLITE.get():
+        factor = tf.math.rsqrt(variance + max(epsilon, LEAST_EPSILON)) * (s("gamma", width) if scale else 1.0)
+        x = tf.nn.depthwise_conv2d(x, factor[None, None, :, None], (1, 1, 1, 1), "SAME")
+        return x + ((s("beta", width) if center else 0.0) - mean * factor)
     return tf.raw_ops.FusedBatchNormV3(
         x=x,
         scale=s("gamma", width) if scale else tf.ones_like(variance),
@@ -53,12 +87,13 @@ def batch_norm(s, x, epsilon, *, center=True, scale=True):
     ).y
 
 
-def complete(s, x, hyper: Hyperparams, *, use_bias=None, norm=None):
-    """What follows a convolution: bias, batch norm in `norm` (default `s / BatchNorm`), activation."""
+def complete(s, x, hyper: Hyperparams, *, use_bias=None, norm=None, apart=False):
+    """What follows a convolution: bias, batch norm in `norm` (default `s / BatchNorm`; see there), activation."""
     if hyper.use_bias if use_bias is None else use_bias:
         x = bias(s, x)
     if bn := hyper.batch_norm:
-        x = batch_norm(norm or s / "BatchNorm", x, bn.epsilon, center=bn.center, scale=bn.scale)
+        norm = norm or s / "BatchNorm"
+        x = batch_norm(norm, x, bn.epsilon, center=bn.center, scale=bn.scale, apart=apart)
     return ACTIVATIONS[hyper.activation](x)
 
 
@@ -66,8 +101,36 @@ def pad_to_multiple(x, multiple):
     """Pads bottom and right with zeros so that height and width are multiples."""
     if multiple == 1:
         return x
-    size = [x.shape[i] if x.shape[i] is not None else tf.shape(x)[i] for i in (1, 2)]
-    return tf.pad(x, [[0, 0], [0, -size[0] % multiple], [0, -size[1] % multiple], [0, 0]])
+    height, width = spatial(x)
+    return tf.pad(x, [[0, 0], [0, -height % multiple], [0, -width % multiple], [0, 0]])
+
+
+def spatial(x):
+    """(height, width) of [b, h, w, c]: integers where known, else scalar tensors."""
+    return tuple(x.shape[i] if x.shape[i] is not None else tf.shape(x)[i] for i in (1, 2))
+
+
+def spatial_mean(x):
+    """The mean over height and width: float32 [b, h, w, c] -> [b, 1, 1, c]."""
+    _, h, w, c = x.shape
+    if FOR_TFLITE.get() and None not in (h, w) and h * w % 4 == 0:
+        mean = tf.reduce_mean(tf.reduce_mean(tf.reshape(x, (-1, h * w // 4, 4, c)), 1), 1)
+        return tf.reshape(mean, (-1, 1, 1, c))
+    return tf.reduce_mean(x, [1, 2], keepdims=True)
+
+
+@contextlib.contextmanager
+def for_tflite():
+    """What is traced herein is written so that TFLite gives TensorFlow's answers, in a file of the weights' size.
+
+    Means add up as TensorFlow's do, in four sums of every fourth number: TFLite keeps one sum, which loses up to four
+    digits over 65,536 numbers. Batch norms over shared weights stay apart: the converter would fold each into a copy.
+    """
+    token = FOR_TFLITE.set(True)
+    try:
+        yield
+    finally:
+        FOR_TFLITE.reset(token)
 
 
 def upsample2(x):

@@ -1,0 +1,103 @@
+"""A traced function becomes a TFLite file of a given quantisation, by TensorFlow's converter."""
+
+import copy
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+
+from visionport.formats import tflite_graph
+
+# What of the float32 weights' bytes is left.
+SHRINKS = {"none": 1.0, "float16": 0.5, "dynamic": 0.25, "int8": 0.25, "uint8": 0.25, "int16x8": 0.25}
+INTEGER = ("int8", "uint8", "int16x8")  # these need calibration
+
+
+def convert(
+    function,
+    *,
+    input_name: str,
+    quantize: str = "none",
+    integer_input: str = "",
+    integer_outputs: bool = False,
+    examples: Iterable[np.ndarray] = (),
+) -> bytes:
+    """TFLite of a concrete function with a dict of outputs; its tensors are called as the inputs and outputs are.
+
+    input_name: what its only input's tensor is to be called. quantize: a key of SHRINKS. integer_input: "int8" or
+    "uint8", the type of the input of a fully quantised file, which else is the function's. integer_outputs: the outputs
+    are of that type too; else each ends in a DEQUANTIZE of its own, so that no two share a scale. examples: float32
+    inputs to calibrate with.
+
+    Frozen first: the converter may keep variables without a word.
+    """
+    import tensorflow as tf
+    from absl import logging
+    from tensorflow.python.framework import convert_to_constants
+
+    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # it warns that the function has no object to hold its variables
+    try:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of missing statistics of inputs, which only fake-quantised graphs need
+            data = configured(converter, quantize, integer_input, integer_outputs, examples).convert()
+    finally:
+        logging.set_verbosity(verbosity)
+    # The converter may change the order of outputs, but keeps their names; they are flattened in the order of the keys.
+    keys = sorted(function.structured_outputs)
+    names = {t.op.name: key for t, key in zip(frozen.outputs, keys, strict=True)}
+    (source,) = (t.name for t in tflite_graph.read_graph(data).inputs)
+    data = tflite_graph.rename_tensors(data, names | {source: input_name})
+    return own_biases(data) if quantize == "int16x8" else data
+
+
+def configured(converter, quantize: str, integer_input: str, integer_outputs: bool, examples: Iterable[np.ndarray]):
+    """The converter, told what `convert` takes."""
+    import tensorflow as tf
+
+    if quantize != "none":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize in INTEGER:
+        converter.representative_dataset = lambda: ([x] for x in examples)
+        sets = tf.lite.OpsSet
+        both = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [both if quantize == "int16x8" else sets.TFLITE_BUILTINS_INT8]
+    if integer_input:
+        converter.inference_input_type = tf.dtypes.as_dtype(integer_input)
+        if integer_outputs:
+            converter.inference_output_type = converter.inference_input_type
+    return converter
+
+
+def own_biases(data: bytes) -> bytes:
+    """A bias of its own scale for each op that uses one.
+
+    A bias's scale is its op's input's times the weights'. Where several convolutions share a bias, as heads over the
+    feature maps do, TensorFlow 2.21's int16x8 gives all of them the scale of one; the others are off by a factor.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    parsed = tflite_graph._parse(data, edit=True)
+    (graph,) = parsed.subgraphs
+    for op in graph.operators:
+        if len(op.inputs) != 3 or graph.tensors[op.inputs[2]].type != schema.TensorType.INT64:
+            continue
+        given, weights, bias = (graph.tensors[i] for i in op.inputs)
+        right = given.quantization.scale[0] * np.asarray(weights.quantization.scale)
+        scale = np.asarray(bias.quantization.scale)
+        if np.allclose(scale, right, rtol=1e-5):
+            continue
+        values = np.frombuffer(parsed.buffers[bias.buffer].data, np.int64) * (scale / right)
+        own = copy.deepcopy(bias)
+        own.name = f"{tflite_graph._text(bias.name)}_{len(graph.tensors)}"
+        own.quantization.scale, own.buffer = right.astype(np.float32), len(parsed.buffers)
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(np.rint(values).astype(np.int64).tobytes(), np.uint8)
+        parsed.buffers.append(buffer)
+        op.inputs = np.array([*op.inputs[:2], len(graph.tensors)], np.int32)
+        graph.tensors.append(own)
+    return tflite_graph._serialize(parsed)

@@ -1,0 +1,91 @@
+"""What goes to the TFLite converter: one image to box encodings or boxes, and scores; pictures to calibrate with."""
+
+import numpy as np
+
+from visionport import calibration
+from visionport.errors import UnsupportedError
+from visionport.preprocessing import describe, prepare, to_pixels
+
+INPUT = "normalized_input_image_tensor"
+# raw: codes, for the op or to be decoded with the anchors. decoded: boxes of all anchors.
+HEADS = {
+    "raw": ("box_encodings", "class_scores"),
+    "decoded": ("raw_detection_boxes", "raw_detection_scores"),
+}
+EIGHT_BITS = ("int8", "uint8")
+
+
+def heads(model, *, head: str = "raw", pixels: bool = False, dtype: str = "float32"):
+    """A concrete function of one image [1, H, W, c], and the anchors float32 [n, 4] as (y, x, h, w).
+
+    head: a key of HEADS. pixels: the image is RGB from 0 to 255, else preprocessed. dtype: the image's.
+    """
+    import tensorflow as tf
+
+    from visionport.models import ssd
+    from visionport.ops import image, nn
+
+    config = model.config.model
+    kept = {}
+
+    def raw(images):
+        x = image.normalize(tf.cast(images, tf.float32), model.meta.normalization(config)) if pixels else images
+        with nn.for_tflite():
+            found = model.predict(x, None)
+        kept["anchors"] = ssd.anchors(config, found, x, constant=True)
+        boxes = tf.identity(found["box_encodings"])
+        if head == "decoded":
+            boxes, _ = ssd.box_ops.decode(config.box_coder, boxes, kept["anchors"])
+        return dict(zip(HEADS[head], (boxes, ssd.box_ops.scores(config.post_processing, found["logits"])), strict=True))
+
+    spec = tf.TensorSpec((1, *model.input_size), tf.dtypes.as_dtype(dtype), name=INPUT)
+    return tf.function(raw, autograph=False).get_concrete_function(spec), ssd.box_ops.centers(kept["anchors"])
+
+
+def input_type(options) -> str:
+    """float32: preprocessed. uint8: resized pixels. int8: preprocessed, then quantised by the input's scale."""
+    if options.quantize == "uint8":
+        return "uint8"
+    return options.tflite_input if options.tflite_input in EIGHT_BITS else "float32"
+
+
+def normalizes(config, options) -> bool:
+    """Is the normalisation of pixels the first of the graph?
+
+    With a uint8 input it is, unless the scale and zero point of that input do it for nothing: in a fully quantised
+    file, where one mean and one std do for all channels.
+    """
+    if input_type(options) != "uint8":
+        return False
+    if config.model.resizer.grayscale:
+        raise UnsupportedError(f"{config.path}: gray images have no uint8 input here: take --tflite-input float.")
+    from visionport.models import ssd
+
+    n = ssd.normalization(config.model)
+    return not (options.quantize in EIGHT_BITS and len(set(n.mean)) == len(set(n.std)) == 1 and not n.bgr)
+
+
+class Examples:
+    """The calibration pictures as the function takes them, float32 [1, H, W, c]; their number is for a progress bar.
+
+    Two corner pixels of the first are black and white, so that the input's range, and with it its scale and zero point,
+    are the normalisation's own and not the pictures'.
+    """
+
+    def __init__(self, model, path, *, pixels: bool):
+        config = model.config.model
+        self.path, self.pixels = path, pixels
+        self.preprocessing = describe(config.resizer, model.meta.normalization(config))
+        self.length = calibration.count(path)
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        for i, picture in enumerate(calibration.load(self.path)):
+            value, _ = prepare(picture, self.preprocessing)
+            if i == 0:
+                for x, gray in ((0, 0), (-1, 255)):
+                    plain, _ = prepare(np.full((8, 8, 3), gray, np.uint8), self.preprocessing)
+                    value[0, 0, x] = plain[0, 0, 0]
+            yield to_pixels(value, self.preprocessing).astype(np.float32) if self.pixels else value

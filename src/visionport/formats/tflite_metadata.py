@@ -1,0 +1,181 @@
+"""TFLite Metadata: what a file's input and outputs mean, for MediaPipe, Android's ML tools and other readers.
+
+A flatbuffer of its own (identifier M001) in one of the file's buffers, under the name TFLITE_METADATA; files such as
+label lists are packed behind the model as a zip archive. The layout is that of `metadata_schema.fbs` 1.5.0 of MediaPipe
+and TFLite Support: tables are written here by their fields' numbers. It comes last: no edit would keep the archive.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from visionport.formats import tflite_graph
+
+NAME, IDENTIFIER = "TFLITE_METADATA", b"M001"
+LABELS = "labels.txt"
+# The smallest parser that knows all fields used here: output groups came with 1.2.0.
+PARSER = "1.2.0"
+
+# Values of the schema's enumerations and unions.
+VALUE_LABELS = 3  # AssociatedFileType: an output's values are lines of the file
+FEATURE, IMAGE, BOXES = 1, 2, 3  # ContentProperties
+RGB, GRAYSCALE = 1, 2  # ColorSpaceType
+BOUNDARIES = 1  # BoundingBoxType
+NORMALIZATION = 1  # ProcessUnitOptions
+
+# The op's outputs, by the names that readers look for.
+DETECTIONS = {
+    "location": "Boxes as (ymin, xmin, ymax, xmax), from 0 to 1 of the image; rows beyond the count mean nothing.",
+    "category": "Classes, from 0: lines of the label file.",
+    "score": "Scores, from 0 to 1, falling.",
+    "number of detections": "How many rows are detections.",
+}
+HEADS = {
+    "box_encodings": "Box encodings (y, x, height, width) of all anchors.",
+    "class_scores": "Scores of all anchors and classes.",
+    "raw_detection_boxes": "Boxes as (ymin, xmin, ymax, xmax) of all anchors, from 0 to 1 of the image, not clipped.",
+    "raw_detection_scores": "Scores of all anchors and classes.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """The input: `mean` and `std` (one a channel, RGB) as clients apply them to pixels before a float32 input."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+    grayscale: bool = False
+
+
+def add(model: bytes, *, name: str, description: str, image: Image, labels: str = "") -> bytes:
+    """The model with metadata, and with `labels` (one a line) packed behind it.
+
+    model: a TFLite file of one image to the op's four outputs, or to raw heads. The same input gives the same bytes.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = tflite_graph.read_graph(model)
+    parsed = tflite_graph._parse(model, edit=True)
+    if not parsed.signatureDefs:
+        outputs = parsed.subgraphs[0].outputs
+        tflite_graph._sign(parsed, {t.name: int(i) for t, i in zip(graph.outputs, outputs, strict=True)})
+    entry, buffer = schema.MetadataT(), schema.BufferT()
+    entry.name, entry.buffer = NAME, len(parsed.buffers)
+    buffer.data = _bytes(_content(graph, name, description, image, bool(labels)))
+    parsed.metadata = [*(parsed.metadata or []), entry]
+    parsed.buffers.append(buffer)
+    data = tflite_graph._serialize(parsed)
+    return _packed(data, {LABELS: labels}) if labels else data
+
+
+def _content(graph, name: str, description: str, image: Image, labelled: bool) -> bytes:
+    """The metadata flatbuffer: ModelMetadata with one SubGraphMetadata."""
+    import flatbuffers
+
+    b = flatbuffers.Builder(1024)
+    write = _Writer(b)
+    _, height, width, _ = graph.inputs[0].shape
+    size = write.table(uint0=width, uint1=height)
+    properties = write.table(byte0=GRAYSCALE if image.grayscale else RGB, table1=size)
+    unit = write.table(byte0=NORMALIZATION, table1=write.table(floats0=image.mean, floats1=image.std))
+    pixels = graph.inputs[0].dtype == "uint8"
+    high, low = ([v if pixels else (v - m) / s for m, s in zip(image.mean, image.std, strict=True)] for v in (255, 0))
+    source = write.table(
+        text0="image",
+        text1=f"An image, resized to {width}x{height}; " + ("pixels from 0 to 255." if pixels else "normalised."),
+        table3=write.table(byte0=IMAGE, table1=properties),
+        tables4=[unit],
+        table5=write.table(floats0=high, floats1=low),
+    )
+    if len(graph.outputs) == 4:
+        outputs = [_detection(write, key, labelled) for key in DETECTIONS]
+        group = write.table(text0="detection_result", texts1=list(DETECTIONS)[:3])
+        groups = {"tables8": [group]}
+    else:
+        plain = [(t.name, HEADS[t.name]) for t in graph.outputs]
+        outputs = [write.table(text0=n, text1=what, table3=_feature(write)) for n, what in plain]
+        groups = {}
+    subgraph = write.table(tables2=[source], tables3=outputs, **groups)
+    root = write.table(text0=name, text1=description, tables3=[subgraph], text7=PARSER)
+    b.Finish(root, file_identifier=IDENTIFIER)
+    return bytes(b.Output())
+
+
+def _feature(write, rank: int | None = None) -> int:
+    whole = {} if rank is None else {"table2": write.table(int0=rank, int1=rank)}
+    return write.table(byte0=FEATURE, table1=write.table(), **whole)
+
+
+def _detection(write, key: str, labelled: bool) -> int:
+    fields: dict[str, Any] = {}
+    if key == "location":
+        # The schema's order is left, top, right, bottom: where each stands in a row of ours.
+        boxes = write.table(uints0=[1, 0, 3, 2], byte1=BOUNDARIES)
+        fields["table3"] = write.table(byte0=BOXES, table1=boxes, table2=write.table(int0=2, int1=2))
+    elif key == "number of detections":
+        fields["table3"] = _feature(write)
+    else:
+        fields["table3"] = _feature(write, 2)
+    if key == "category" and labelled:
+        fields["tables6"] = [write.table(text0=LABELS, text1="Names of the classes.", byte2=VALUE_LABELS)]
+    return write.table(text0=key, text1=DETECTIONS[key], **fields)
+
+
+class _Writer:
+    """Writes tables whose fields are given as kind and number: text0="x" is field 0, a string."""
+
+    def __init__(self, builder):
+        self.b = builder
+
+    def table(self, **fields) -> int:
+        b, slots = self.b, []
+        for key, value in fields.items():
+            kind, slot = key.rstrip("0123456789"), int(key[len(key.rstrip("0123456789")) :])
+            make = getattr(self, f"_{kind}", None)
+            slots.append((slot, kind, make(value) if make else value))
+        b.StartObject(1 + max((s for s, _, _ in slots), default=-1))
+        for slot, kind, value in slots:
+            if kind in ("byte", "int", "uint"):
+                add = {"byte": b.PrependInt8Slot, "int": b.PrependInt32Slot, "uint": b.PrependUint32Slot}[kind]
+                add(slot, value, 0)
+            else:
+                b.PrependUOffsetTRelativeSlot(slot, value, 0)
+        return b.EndObject()
+
+    def _text(self, value: str) -> int:
+        return self.b.CreateString(value)
+
+    def _texts(self, values) -> int:
+        return self._tables([self.b.CreateString(v) for v in values])
+
+    def _tables(self, offsets) -> int:
+        return self._vector(4, offsets, self.b.PrependUOffsetTRelative)
+
+    def _floats(self, values) -> int:
+        return self._vector(4, [float(v) for v in values], self.b.PrependFloat32)
+
+    def _uints(self, values) -> int:
+        return self._vector(4, values, self.b.PrependUint32)
+
+    def _vector(self, size: int, values, prepend) -> int:
+        self.b.StartVector(size, len(values), size)
+        for value in reversed(values):
+            prepend(value)
+        return self.b.EndVector()
+
+
+def _bytes(data: bytes):
+    import numpy as np
+
+    return np.frombuffer(data, np.uint8)
+
+
+def _packed(model: bytes, files: Mapping[str, str]) -> bytes:
+    """The files as an archive behind the model: stored, since readers map them, and with no date."""
+    stream = io.BytesIO(model)
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text.encode("utf-8"))
+    return stream.getvalue()

@@ -1,0 +1,307 @@
+"""Any TensorFlow model to one graph of constants: a SavedModel, or a GraphDef or MetaGraph with a checkpoint."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visionport import graphs
+from visionport.errors import (
+    InputError,
+    OptionError,
+    OutputError,
+    UnsupportedError,
+    nearest,
+)
+from visionport.formats import frozen_graph
+from visionport.graph_values import from_checkpoint, initialized, reader, restored
+
+SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
+DEFAULT_SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A model to freeze. inputs and outputs: key -> tensor name, of its signature; empty where it has none.
+
+    values: variables' nodes -> their arrays, by the nodes' names.
+    """
+
+    path: Path
+    graph: Any
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    values: Callable[[Sequence[Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frozen:
+    """A graph, its input and output nodes, and how many variables became constants."""
+
+    graph: Any
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    variables: int
+
+
+def freeze(
+    path: Path,
+    *,
+    checkpoint: Path | None = None,
+    tags: Sequence[str] | None = None,
+    signature: str | None = None,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    optimize: bool = False,
+    clear_devices: bool = True,
+    initializers: Sequence[str] = (),
+    frozen: Callable[[str], bool] = lambda name: True,
+) -> Frozen:
+    """A graph without variables and functions, of what the outputs need.
+
+    inputs: nodes that become placeholders; the signature's otherwise. outputs: nodes; the signature's otherwise. names:
+    nodes -> other names for them. frozen: which variables become constants. initializers: nodes to run before.
+    """
+    source = read(Path(path), checkpoint, tags, signature, initializers)
+    graph, kept, renamed = trimmed(source, inputs, outputs)
+    for old, new in (names or {}).items():
+        node = next((k for k, v in renamed.items() if v == old), old)
+        graphs.known(graph, [node], "--rename")
+        renamed[node] = new
+    chosen = [node for name, node in graphs.variables(graph).items() if frozen(name)]
+    values = source.values(chosen)
+    graphs.freeze(graph, {n.name: values[n.name] for n in chosen})
+    if optimize:
+        graph = graphs.optimized(graph, kept)
+    graphs.finish(graph, kept, renamed, clear_devices=clear_devices)
+    ends = {renamed.get(n, n) for n in kept}
+    placeholders = [n.name for n in graph.node if n.op.startswith("Placeholder")]
+    return Frozen(
+        graph=graph,
+        inputs=tuple(placeholders),
+        outputs=tuple(n.name for n in graph.node if n.name in ends and n.name not in placeholders),
+        variables=len(chosen),
+    )
+
+
+def trimmed(source: Source, inputs: Sequence[str], outputs: Sequence[str]):
+    """(graph, its output nodes, {node: name that it is to have}): inlined, and without what the outputs do not need."""
+    graph = source.graph
+    graphs.known(graph, inputs, "--input")
+    graphs.known(graph, outputs, "--output")
+    nodes = {n.name: n for n in graph.node}
+    ends = {graphs.base(o): o for o in outputs} if outputs else dict(source.outputs)
+    if not ends:
+        raise OptionError(f"{source.path}: no signature says what comes out. Name it with --output{sinks(graph)}.")
+    kept, renamed = [], {}
+    for key, tensor in ends.items():
+        name, _, index = tensor.partition(":")
+        if nodes[name].op in graphs.CALLS or index not in ("", "0"):
+            name = f"visionport_output_{len(kept)}"
+            end = graph.node.add(name=name, op="Identity", input=[tensor])
+            end.attr["T"].type = type_of(source, nodes[graphs.base(tensor)], int(index or 0))
+            renamed[name] = key
+        kept.append(name)
+    for key, tensor in source.inputs.items():  # TF2's: serving_default_KEY
+        if graphs.base(tensor).endswith(f"_{key}") and nodes[graphs.base(tensor)].op == "Placeholder" and not inputs:
+            renamed[graphs.base(tensor)] = key
+    if inputs:
+        graphs.cut(graph, inputs)
+    graphs.needed(graph, kept)
+    left = {n.name for n in graph.node}
+    placeholders = [n.name for n in graph.node if n.op == "Placeholder"]
+    graph = graphs.inline(graph, [*kept, *placeholders])
+    graphs.needed(graph, kept)
+    return graph, kept, {k: v for k, v in renamed.items() if k in left}
+
+
+def type_of(source: Source, node, index: int) -> int:
+    """The type of a node's output."""
+    if node.op in graphs.CALLS:
+        return node.attr["Tout"].list.type[index]
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        tf.compat.v1.import_graph_def(source.graph, name="")
+    return graph.get_tensor_by_name(f"{node.name}:{index}").dtype.base_dtype.as_datatype_enum
+
+
+def sinks(graph) -> str:
+    """Nodes that nothing reads, for an error."""
+    read_ = {graphs.base(i) for n in graph.node for i in n.input}
+    ignored = ("NoOp", "Assign", "AssignVariableOp", "SaveV2", "Const", "Placeholder", "Assert")
+    found = [n.name for n in graph.node if n.name not in read_ and n.op not in ignored]
+    return f"; nothing reads {', '.join(found[:8])}" if found else ""
+
+
+# --- sources ---
+
+
+def read(path: Path, checkpoint=None, tags=None, signature=None, initializers=()) -> Source:
+    """What lies at `path`: a SavedModel's folder, a .meta, a graph as .pb or .pbtxt."""
+    if not path.exists():
+        raise InputError(f"{path}: no such model{near_files(path)}.")
+    if path.suffix in (".keras", ".h5", ".hdf5"):
+        raise UnsupportedError(
+            f"{path} is a Keras file, not a graph. Load it with keras.saving.load_model, write a SavedModel with "
+            "model.export(DIR), and freeze DIR."
+        )
+    if path.name in SAVED_MODEL:
+        path = path.parent
+    if path.is_dir():
+        if not any((path / n).is_file() for n in SAVED_MODEL):
+            found = [f.name for f in sorted(path.rglob("*")) if f.suffix in (".meta", ".pb", ".pbtxt")][:5]
+            there = f" There: {', '.join(found)}." if found else ""
+            raise InputError(f"{path} is no SavedModel: no {SAVED_MODEL[0]} in it.{there}")
+        if checkpoint:
+            raise OptionError(f"--checkpoint {checkpoint}: a SavedModel ({path}) has its own. Leave it out.")
+        return saved_model(path, tags, signature)
+    if tags:
+        raise OptionError(f"--tag {','.join(tags)}: only a SavedModel has tags, and {path} is a graph. Leave it out.")
+    graph, signatures = read_graph(path)
+    chosen = choose(path, signatures, signature) if signatures or signature else None
+    keys, start = restored(graph), initialized(graph, initializers) if initializers else {}
+    return Source(
+        path=path,
+        graph=graph,
+        inputs={k: v.name for k, v in chosen.inputs.items()} if chosen else {},
+        outputs={k: v.name for k, v in chosen.outputs.items()} if chosen else detections(graph),
+        values=lambda nodes: from_checkpoint(path, checkpoint, nodes, keys, start),
+    )
+
+
+def check_binary(path: Path, binary: bool) -> None:
+    """Raises OptionError where a graph is not what it is said to be."""
+    is_text = looks_like_text(path.read_bytes())
+    if binary == is_text:
+        said, found = ("binary", "text") if binary else ("text", "binary")
+        raise OptionError(f"{path} is said to be {said}, but is {found}: --input_binary={str(not is_text).lower()}.")
+
+
+def read_graph(path: Path):
+    """(GraphDef, {signature: SignatureDef}) of a GraphDef or MetaGraphDef, as text or binary."""
+    from google.protobuf import text_format
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.framework import graph_pb2
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    data = path.read_bytes()
+    if data.startswith(b"version https://git-lfs"):
+        raise InputError(f"{path} is a Git LFS pointer, not the file: run `git lfs pull`.")
+    is_text = looks_like_text(data)
+    kinds = [graph_pb2.GraphDef, meta_graph_pb2.MetaGraphDef]
+    if path.suffix == ".meta":
+        kinds.reverse()
+    for kind in kinds:
+        try:
+            found = text_format.Parse(data.decode(), kind()) if is_text else kind.FromString(data)
+        except (DecodeError, text_format.ParseError, UnicodeDecodeError):
+            continue
+        graph = found if isinstance(found, graph_pb2.GraphDef) else found.graph_def
+        if graph.node and all(n.op for n in graph.node):
+            return graph, {} if graph is found else dict(found.signature_def)
+    raise InputError(f"{path} holds no GraphDef or MetaGraphDef: is it whole? A SavedModel is given as its folder.")
+
+
+def looks_like_text(data: bytes) -> bool:
+    head = data[:4096]
+    return bool(head) and all(b in b"\t\n\r" or b >= 32 for b in head) and b"{" in data[:65536]
+
+
+def near_files(path: Path) -> str:
+    return nearest(path.name, [f.name for f in path.parent.iterdir()]) if path.parent.is_dir() else ""
+
+
+def detections(graph) -> dict[str, str]:
+    """The output nodes of a graph of the Object Detection API's exporter."""
+    names = {n.name for n in graph.node}
+    return {n: f"{n}:0" for n in frozen_graph.OUTPUTS if n in names} if "detection_boxes" in names else {}
+
+
+def choose(path: Path, signatures: Mapping[str, Any], name: str | None):
+    """A signature: the one named, the default, or the only one."""
+    callable_ = {k: v for k, v in signatures.items() if not k.startswith("__")}
+    if name is None:
+        name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in callable_ or len(callable_) != 1 else next(iter(callable_))
+    if name not in callable_:
+        have = ", ".join(callable_) or "none"
+        raise OptionError(f"{path} has no signature {name!r}{nearest(name, callable_)}. It has: {have}.")
+    return callable_[name]
+
+
+def saved_model(path: Path, tags: Sequence[str] | None, signature: str | None) -> Source:
+    import tensorflow as tf
+    from tensorflow.python.saved_model import loader_impl
+
+    try:
+        content = loader_impl.parse_saved_model(str(path))
+    except OSError as e:
+        raise InputError(f"{path}: its {SAVED_MODEL[0]} cannot be read: {e}.") from None
+    sets = [tuple(m.meta_info_def.tags) for m in content.meta_graphs]
+    wanted = set(tags or ("serve",))
+    found = [m for m, s in zip(content.meta_graphs, sets, strict=True) if set(s) == wanted]
+    if not found and tags is None and len(sets) == 1:
+        found, wanted = list(content.meta_graphs), set(sets[0])
+    if not found:
+        have = [",".join(s) for s in sets]
+        given = ",".join(sorted(wanted))
+        raise OptionError(
+            f"{path} has nothing tagged {given!r}{nearest(given, have)}. Its tag sets: {'; '.join(have)}."
+        )
+    chosen = choose(path, found[0].signature_def, signature)
+
+    def values(nodes: Sequence[Any]) -> dict[str, Any]:
+        with tf.compat.v1.Session(graph=tf.Graph()) as session:
+            try:
+                loader_impl.SavedModelLoader(str(path)).load(session, sorted(wanted))
+            except (tf.errors.OpError, OSError) as e:
+                raise InputError(f"{path}: its variables cannot be read: {first_line(e)}") from None
+            reads = {n.name: reader(session.graph, n) for n in nodes}
+            return session.run(reads)  # at once: each run looks through the whole graph
+
+    return Source(
+        path=path,
+        graph=found[0].graph_def,
+        inputs={k: v.name for k, v in chosen.inputs.items()},
+        outputs={k: v.name for k, v in chosen.outputs.items()},
+        values=values,
+    )
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+# --- output ---
+
+
+def check_file(target: Path, *, overwrite: bool) -> None:
+    """Raises OutputError unless the file may be written."""
+    if target.is_dir():
+        raise OutputError(f"{target} is a directory. Name a file, such as {target / 'frozen.pb'}.")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists. Name another --out, or add --overwrite.")
+
+
+def write(graph, target: Path, *, overwrite: bool = False) -> Path:
+    """Writes .pb, or text where the name ends in .pbtxt."""
+    from google.protobuf import text_format
+
+    target = Path(target)
+    check_file(target, overwrite=overwrite)
+    if target.suffix == ".pbtxt":
+        data = text_format.MessageToString(graph).encode()
+    else:
+        data = graph.SerializeToString(deterministic=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        half = target.with_name(f".{target.name}.half")
+        try:
+            half.write_bytes(data)
+            half.replace(target)
+        finally:
+            half.unlink(missing_ok=True)
+    except OSError as e:
+        raise OutputError(f"{target} cannot be written: {e.strerror}. Name another --out.") from None
+    return target

@@ -1,0 +1,195 @@
+"""Edits of any GraphDef: functions inlined, variables made constants, inputs cut, nodes of training gone.
+
+A graph here is a GraphDef that these functions change in place, or return anew where TensorFlow's optimizer made it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from visionport.errors import OptionError, UnsupportedError, nearest
+from visionport.formats import frozen_graph
+
+VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+BRANCHES = ("If", "StatelessIf", "While", "StatelessWhile", "Case", "StatelessCase")
+# v1 control flow, through which a variable's handle may pass
+PASSES = ("Identity", "Enter", "Exit", "Switch", "Merge", "NextIteration")
+REFS = {f"Ref{op}": op for op in PASSES}
+TABLES = ("HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2", "AnonymousHashTable")
+MOST = 2**31 - 1  # bytes of a protobuf message
+
+
+def base(name: str) -> str:
+    """The node of an input: "^a" and "a:1" are of "a"."""
+    return name.removeprefix("^").partition(":")[0]
+
+
+def known(graph, names: Iterable[str], what: str) -> None:
+    """Raises OptionError for a name that is no node of the graph."""
+    nodes = {n.name for n in graph.node}
+    for name in names:
+        if base(name) not in nodes:
+            raise OptionError(f"{what} {name!r}: no such node among {len(nodes)}{nearest(base(name), nodes)}.")
+
+
+def needed(graph, kept: Iterable[str]) -> None:
+    """Drops every node that none of `kept` needs."""
+    nodes = {n.name: n for n in graph.node}
+    queue = list(dict.fromkeys(kept))
+    found = set(queue)
+    for name in queue:  # grows while it is walked
+        for source in map(base, nodes[name].input):
+            if source not in found:
+                found.add(source)
+                queue.append(source)
+    for i in reversed(range(len(graph.node))):
+        if graph.node[i].name not in found:
+            del graph.node[i]
+
+
+def cut(graph, inputs: Iterable[str]) -> None:
+    """Makes nodes placeholders of what they give."""
+    import tensorflow as tf
+
+    names = list(inputs)
+    given = {n.name for n in graph.node if n.op.startswith("Placeholder")}
+    if set(names) <= given:
+        return
+    with tf.Graph().as_default() as imported:
+        tf.compat.v1.import_graph_def(graph, name="")
+    for node in graph.node:
+        if node.name in names and node.name not in given:
+            tensor = imported.get_tensor_by_name(f"{node.name}:0")
+            node.Clear()
+            node.name, node.op = tensor.op.name, "Placeholder"
+            node.attr["dtype"].type = tensor.dtype.base_dtype.as_datatype_enum
+            node.attr["shape"].shape.CopyFrom(tensor.shape.as_proto())
+
+
+def inline(graph, kept: Iterable[str]):
+    """The graph with function calls and v2 control flow replaced by what they do, as v1 has it."""
+    if not graph.library.function:
+        return graph
+    for nodes in (graph.node, *(f.node_def for f in graph.library.function)):
+        for node in nodes:
+            if node.op in BRANCHES:
+                node.attr["_lower_using_switch_merge"].b = True
+    for function in graph.library.function:
+        for name in ("api_implements", "_noinline", "_XlaMustCompile"):
+            function.attr.pop(name, None)
+    graph = optimized(graph, kept, ["function"])
+    left = sorted({n.op for n in graph.node if n.op in (*CALLS, *BRANCHES)})
+    if left:
+        raise UnsupportedError(f"the graph has calls that cannot be inlined: {', '.join(left)}.")
+    used = {a.func.name for n in graph.node for a in n.attr.values() if a.func.name} | {n.op for n in graph.node}
+    for i in reversed(range(len(graph.library.function))):
+        if graph.library.function[i].signature.name not in used:
+            del graph.library.function[i]
+    return graph
+
+
+OPTIMIZERS = ("constfold", "arithmetic", "dependency", "pruning")
+
+
+def optimized(graph, kept: Iterable[str], optimizers: Iterable[str] = OPTIMIZERS):
+    """The graph after TensorFlow's own optimizers, none of which makes ops that only TensorFlow knows."""
+    from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
+    from tensorflow.python.grappler import tf_optimizer
+
+    meta = meta_graph_pb2.MetaGraphDef()
+    meta.graph_def.CopyFrom(graph)
+    meta.collection_def["train_op"].node_list.value.extend(f"{n}:0" for n in kept)
+    config = config_pb2.ConfigProto()
+    rewrite = config.graph_options.rewrite_options
+    rewrite.min_graph_nodes = -1
+    rewrite.meta_optimizer_iterations = 1
+    rewrite.optimizers.extend(optimizers)
+    # A frozen graph has no side effects to keep, without which a call of variables is not inlined.
+    rewrite.function_optimization = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
+    return tf_optimizer.OptimizeGraph(config, meta)
+
+
+def variables(graph) -> dict[str, Any]:
+    """Name -> node of each variable in the main graph."""
+    return {n.name: n for n in graph.node if n.op in VARIABLES}
+
+
+def freeze(graph, values: Mapping[str, Any]) -> None:
+    """Puts constants in place of variables, and follows their handles to where they are read.
+
+    values: node name -> array.
+    """
+    import tensorflow as tf
+
+    if sum(v.nbytes for v in values.values()) > MOST:
+        raise UnsupportedError("over 2 GB of weights: more than a GraphDef can hold. Keep a SavedModel.")
+    readers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(base(name), []).append(node)
+    found = variables(graph)
+    for name, value in values.items():
+        node = found[name]
+        dtype = node.attr["dtype"].type
+        handle = node.op == "VarHandleOp"
+        node.Clear()
+        node.name, node.op = name, "Const"
+        node.attr["dtype"].type = dtype
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+        if handle:
+            _follow(graph, name, dtype, readers)
+    for node in graph.node:
+        node.op = REFS.get(node.op, node.op)
+        node.attr.pop("_class", None)  # a place beside a variable that is gone
+
+
+def _follow(graph, name: str, dtype: int, readers) -> None:
+    """From a variable that has become a constant to every node that took its handle."""
+    import tensorflow as tf
+
+    resource = tf.resource.as_datatype_enum
+    for node in readers.get(name, ()):
+        if all(i.startswith("^") for i in node.input if base(i) == name):
+            continue
+        if node.op == "ReadVariableOp":
+            node.op = "Identity"
+            _attributes(node, T=dtype)
+        elif node.op in PASSES and node.attr["T"].type == resource:
+            node.attr["T"].type = dtype
+            _follow(graph, node.name, dtype, readers)
+        elif node.op == "ResourceGatherNd":
+            node.op = "GatherNd"
+            _attributes(node, Tparams=dtype, Tindices=node.attr["Tindices"].type)
+        elif node.op == "ResourceGather":
+            batch, indices = node.attr["batch_dims"].i, node.attr["Tindices"].type
+            axis = graph.node.add(name=f"{node.name}/axis", op="Const")
+            axis.attr["dtype"].type = tf.int32.as_datatype_enum
+            axis.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(batch, tf.int32))
+            node.op = "GatherV2"
+            node.input.append(axis.name)
+            _attributes(node, Tparams=dtype, Tindices=indices, Taxis=tf.int32.as_datatype_enum)
+            node.attr["batch_dims"].i = batch
+        elif node.op not in ("Identity", "Const"):
+            raise UnsupportedError(
+                f"{node.name} ({node.op}) changes or tests the variable {name}, which cannot be a constant then. "
+                "Name outputs that do not need it."
+            )
+
+
+def _attributes(node, **types: int) -> None:
+    node.attr.clear()
+    for name, value in types.items():
+        node.attr[name].type = value
+
+
+def finish(graph, kept: list[str], names: Mapping[str, str], *, clear_devices: bool = True) -> None:
+    """Drops what is not needed, renames, and refuses what a loader of constants cannot run."""
+    frozen_graph.prune(graph, kept)
+    frozen_graph.rename(graph, dict(names))
+    tables = [n.name for n in graph.node if n.op in TABLES]
+    if tables:
+        raise UnsupportedError(f"lookup tables cannot become constants: {', '.join(tables)}. Name outputs before them.")
+    for node in graph.node:
+        node.attr.pop("_output_shapes", None)
+        if clear_devices:
+            node.device = ""

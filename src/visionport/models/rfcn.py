@@ -1,0 +1,25 @@
+"""R-FCN's second stage: maps a part of a box and class, each proposal votes over its own parts (Dai et al. 2016).
+
+Reference: meta_architectures/rfcn_meta_arch.py, predictors/rfcn_box_predictor.py.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from visionport.config_faster_rcnn import RfcnHeads
+from visionport.ops import nn, roi
+
+
+def heads(h: RfcnHeads, s, features, boxes, num_classes: int):
+    """float32 [b * n, classes, 4] box encodings and [b * n, classes + 1] logits.
+
+    features: float32 [b, h, w, c] of the whole image; boxes: float32 [b, n, 4] corners, normalised.
+    """
+    linear = dataclasses.replace(h.hyperparams, activation="none")
+    x = nn.complete(s / "reduce_depth", nn.conv(s / "reduce_depth", features, kernel=1), h.hyperparams)
+    out = []
+    for name, width in (("refined_locations", 4 * num_classes), ("class_predictions", num_classes + 1)):
+        y = nn.conv(s / name, x, kernel=1, out=h.bins[0] * h.bins[1] * width)
+        out.append(roi.vote(nn.complete(s / name, y, linear), boxes, h.bins, h.crop_size))
+    return tf.reshape(out[0], (-1, num_classes, 4)), out[1]

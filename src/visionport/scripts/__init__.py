@@ -1,0 +1,12 @@
+"""The scripts that people have in their notes, by their old names and flags: `python -m visionport.scripts.NAME`.
+
+Each is a table of flags (`FLAGS`) and one call. docs/migrate.md says what each flag is here; a test compares the two.
+"""
+
+NAMES = (
+    "exporter_main_v2",
+    "export_inference_graph",
+    "export_tflite_graph_tf2",
+    "export_tflite_ssd_graph",
+    "freeze_graph",
+)
