@@ -1,7 +1,9 @@
 # Two commands for a fresh machine with Python 3.10 to 3.13 and make:
 #   make demo    the bundled detector to every format, verified, with a report and an annotated picture, in ./demo
 #   make test    all tests
-PYTHON ?= $(shell for v in 3.13 3.12 3.11 3.10; do command -v python$$v && break; done || command -v python3)
+FITS := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
+	$$p -c "$(FITS)" 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -11,6 +13,7 @@ STAMP := $(VENV)/.installed
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.13 found: install one, or make PYTHON=/path/to/python." >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
