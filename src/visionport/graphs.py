@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from visionport.errors import OptionError, UnsupportedError, nearest
-from visionport.formats import frozen_graph
 
 VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
@@ -32,6 +31,13 @@ def known(graph, names: Iterable[str], what: str) -> None:
             raise OptionError(f"{what} {name!r}: no such node among {len(nodes)}{nearest(base(name), nodes)}.")
 
 
+def keep(nodes, wanted) -> None:
+    """Drops the nodes (or functions) of a repeated field that are not wanted."""
+    kept = [n for n in nodes if wanted(n)]
+    del nodes[:]
+    nodes.extend(kept)
+
+
 def needed(graph, kept: Iterable[str]) -> None:
     """Drops every node that none of `kept` needs."""
     nodes = {n.name: n for n in graph.node}
@@ -42,9 +48,48 @@ def needed(graph, kept: Iterable[str]) -> None:
             if source not in found:
                 found.add(source)
                 queue.append(source)
-    for i in reversed(range(len(graph.node))):
-        if graph.node[i].name not in found:
-            del graph.node[i]
+    keep(graph.node, lambda n: n.name in found)
+
+
+def prune(graph, kept) -> None:
+    """Drops what none of the nodes `kept` needs, and the Identity through which each weight was read."""
+    nodes = {n.name: n for n in graph.node}
+    controls = {i[1:] for n in graph.node for i in n.input if i[0] == "^"}
+    plain = {
+        n.name: n.input[0].removesuffix(":0")
+        for n in graph.node
+        if n.op == "Identity" and n.name not in controls and n.name not in kept and len(n.input) == 1
+    }
+
+    def source(name: str) -> str:
+        end = name.removesuffix(":0")
+        while end in plain:
+            end = plain[end]
+        return end if end in nodes and nodes[end].op == "Const" else name
+
+    for node in graph.node:
+        node.input[:] = [source(i) for i in node.input]
+    needed(graph, kept)
+    left = sorted(graph.node, key=lambda n: n.name)
+    for node in left:
+        node.attr.pop("_has_manual_control_dependencies", None)
+    del graph.node[:]
+    graph.node.extend(left)
+
+
+def rename(graph, names: dict[str, str]) -> None:
+    """Gives nodes other names, and those that have one of these names already yet another."""
+    taken = set(names.values())
+    names = names | {n.name: f"{n.name}_" for n in graph.node if n.name in taken and n.name not in names}
+    for node in graph.node:
+        node.name = names.get(node.name, node.name)
+        node.input[:] = [_renamed(i, names) for i in node.input]
+        node.attr.pop("_output_shapes", None)
+
+
+def _renamed(name: str, names: dict[str, str]) -> str:
+    node = base(name)
+    return name.replace(node, names[node], 1) if node in names else name
 
 
 def cut(graph, inputs: Iterable[str]) -> None:
@@ -82,9 +127,7 @@ def inline(graph, kept: Iterable[str]):
     if left:
         raise UnsupportedError(f"the graph has calls that cannot be inlined: {', '.join(left)}.")
     used = {a.func.name for n in graph.node for a in n.attr.values() if a.func.name} | {n.op for n in graph.node}
-    for i in reversed(range(len(graph.library.function))):
-        if graph.library.function[i].signature.name not in used:
-            del graph.library.function[i]
+    keep(graph.library.function, lambda f: f.signature.name in used)
     return graph
 
 
@@ -184,8 +227,8 @@ def _attributes(node, **types: int) -> None:
 
 def finish(graph, kept: list[str], names: Mapping[str, str], *, clear_devices: bool = True) -> None:
     """Drops what is not needed, renames, and refuses what a loader of constants cannot run."""
-    frozen_graph.prune(graph, kept)
-    frozen_graph.rename(graph, dict(names))
+    prune(graph, kept)
+    rename(graph, dict(names))
     tables = [n.name for n in graph.node if n.op in TABLES]
     if tables:
         raise UnsupportedError(f"lookup tables cannot become constants: {', '.join(tables)}. Name outputs before them.")

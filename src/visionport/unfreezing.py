@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from visionport import freezing, graphs
-from visionport.formats import frozen_graph
 from visionport.staging import check_target, staged
 
 
@@ -32,8 +31,8 @@ def unfreeze(
     found = graphs.variables(graph)
     values = source.values(list(found.values()))
     resources = {name for name, node in found.items() if node.op == "VarHandleOp"}
-    frozen_graph.keep(graph, lambda n: n.name not in values)
-    frozen_graph.rename(graph, renamed)
+    graphs.keep(graph.node, lambda n: n.name not in values)
+    graphs.rename(graph, renamed)
     for node in graph.node:
         node.op = graphs.REFS.get(node.op, node.op)
         node.attr.pop("_class", None)
@@ -45,7 +44,7 @@ def unfreeze(
             made.load(value, session)
             given[f"{name}:0"] = made.handle if name in resources else made.read_value()
         taken = {op.name for op in whole.get_operations()}
-        frozen_graph.rename(graph, {n.name: f"{n.name}_of_graph" for n in graph.node if n.name in taken})
+        graphs.rename(graph, {n.name: f"{n.name}_of_graph" for n in graph.node if n.name in taken})
         v1.import_graph_def(graph, input_map=given, name="")
         tensors = [
             {name: whole.get_tensor_by_name(f"{name}:0") for name in names}

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from visionport.errors import ArtifactError
+from visionport.formats.answers import ATTRIBUTES
 
 Answer = Mapping[str, np.ndarray]
 
@@ -129,18 +130,6 @@ def twins(source: Answer, found: Answer, tolerance: Tolerance) -> tuple[list[tup
                 pairs[int(j)] = int(i)
                 break
     return [(i, j) for j, i in pairs.items()], max(int(k.sum()) for k in judged)
-
-
-# What a detection may have besides box, score and class.
-ATTRIBUTES = (
-    "detection_keypoints",
-    "detection_keypoint_scores",
-    "detection_keypoint_depths",
-    "detection_masks",
-    "detection_surface_coords",
-    "detection_embeddings",
-    "detection_temporal_offsets",
-)
 
 
 def _rows(answer: Answer):

@@ -4,6 +4,17 @@ import io
 
 import numpy as np
 
+# What a detection may have besides box, score and class.
+ATTRIBUTES = (
+    "detection_keypoints",
+    "detection_keypoint_scores",
+    "detection_keypoint_depths",
+    "detection_masks",
+    "detection_surface_coords",
+    "detection_embeddings",
+    "detection_temporal_offsets",
+)
+
 
 def feed(image: np.ndarray, dtype: str, *, batch: int | None = None, example: bool = False):
     """One image as often as the input's batch wants: pixels, or a PNG's bytes (in a tf.train.Example)."""

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from visionport.formats.answers import answer, feed
+from visionport import graphs
+from visionport.formats.answers import ATTRIBUTES, answer, feed
 
 NAME = "frozen_inference_graph.pb"
 
@@ -31,8 +32,9 @@ def freeze(function, inputs: dict[str, str]):
     frozen = convert_to_constants.convert_variables_to_constants_v2(function, lower_control_flow=True)
     graph = frozen.graph.as_graph_def()
     del graph.library.function[:]
-    prune(graph, [t.op.name for t in (*frozen.inputs, *frozen.outputs)])
-    rename(graph, node_names(frozen, [t.op.name for t in frozen.inputs], inputs, sorted(function.structured_outputs)))
+    graphs.prune(graph, [t.op.name for t in (*frozen.inputs, *frozen.outputs)])
+    keys = sorted(function.structured_outputs)
+    graphs.rename(graph, node_names(frozen, [t.op.name for t in frozen.inputs], inputs, keys))
     return graph
 
 
@@ -41,63 +43,6 @@ def node_names(function, sources, inputs: dict[str, str], keys=None) -> dict[str
     keys = sorted(function.structured_outputs) if keys is None else keys
     outputs = {t.op.name: key for t, key in zip(function.outputs, keys, strict=True)}
     return {name: inputs[name] for name in sources} | outputs
-
-
-def rename(graph, names: dict[str, str]) -> None:
-    """Gives nodes other names, and those that have one of these names already yet another."""
-    taken = set(names.values())
-    names = names | {n.name: f"{n.name}_" for n in graph.node if n.name in taken and n.name not in names}
-    for node in graph.node:
-        node.name = names.get(node.name, node.name)
-        node.input[:] = [_renamed(i, names) for i in node.input]
-        node.attr.pop("_output_shapes", None)
-
-
-def prune(graph, kept) -> None:
-    """Drops what none of the nodes `kept` needs, and the Identity through which each weight was read."""
-    nodes = {n.name: n for n in graph.node}
-    controls = {i[1:] for n in graph.node for i in n.input if i[0] == "^"}
-    plain = {
-        n.name: n.input[0].removesuffix(":0")
-        for n in graph.node
-        if n.op == "Identity" and n.name not in controls and n.name not in kept and len(n.input) == 1
-    }
-
-    def source(name: str) -> str:
-        end = name.removesuffix(":0")
-        while end in plain:
-            end = plain[end]
-        return end if end in nodes and nodes[end].op == "Const" else name
-
-    for node in graph.node:
-        node.input[:] = [source(i) for i in node.input]
-    needed, queue = set(kept), list(kept)
-    while queue:
-        for name in map(_base, nodes[queue.pop()].input):
-            if name not in needed:
-                needed.add(name)
-                queue.append(name)
-    left = sorted((n for n in graph.node if n.name in needed), key=lambda n: n.name)
-    for node in left:
-        node.attr.pop("_has_manual_control_dependencies", None)
-    del graph.node[:]
-    graph.node.extend(left)
-
-
-def keep(graph, wanted) -> None:
-    """Drops the nodes that are not wanted."""
-    left = [n for n in graph.node if wanted(n)]
-    del graph.node[:]
-    graph.node.extend(left)
-
-
-def _base(name: str) -> str:
-    return name.removeprefix("^").partition(":")[0]
-
-
-def _renamed(name: str, names: dict[str, str]) -> str:
-    node = _base(name)
-    return name.replace(node, names[node], 1) if node in names else name
 
 
 def load(path: Path, manifest=None):
@@ -152,15 +97,8 @@ OUTPUTS = (
     "raw_detection_scores",
     "detection_multiclass_scores",
     "detection_anchor_indices",
-    "detection_keypoints",
-    # Of CenterNet:
-    "detection_boxes_strided",
-    "detection_keypoint_scores",
-    "detection_keypoint_depths",
-    "detection_masks",
-    "detection_surface_coords",
-    "detection_embeddings",
-    "detection_temporal_offsets",
+    "detection_boxes_strided",  # CenterNet's
+    *ATTRIBUTES,
 )
 
 SNIPPET = """\

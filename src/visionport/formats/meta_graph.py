@@ -5,6 +5,7 @@ Not a format to ask for: it stands beside a TF1 export's checkpoint, as the refe
 
 from pathlib import Path
 
+from visionport import graphs
 from visionport.formats import frozen_graph
 
 
@@ -20,10 +21,10 @@ def write(model, signature, prefix: Path) -> Path:
     del graph_def.library.function[:]
     captured = {id(handle): inner.op.name for handle, inner in function.graph.captures}
     sources = [t.op.name for t in function.inputs if t.op.name not in captured.values()]
-    frozen_graph.prune(graph_def, [*sources, *(t.op.name for t in function.outputs)])
+    graphs.prune(graph_def, [*sources, *(t.op.name for t in function.outputs)])
     names = frozen_graph.node_names(function, sources, {signature.input_name: signature.name})
-    frozen_graph.rename(graph_def, names)
-    with tf.Graph().as_default() as graph:
+    graphs.rename(graph_def, names)
+    with tf.Graph().as_default():
         handles = {}
         for name, variable in model.params.variables.items():
             made = tf.compat.v1.get_variable(
@@ -37,8 +38,6 @@ def write(model, signature, prefix: Path) -> Path:
             handles[f"{captured[id(variable.handle)]}:0"] = made.handle
         tf.compat.v1.import_graph_def(graph_def, input_map=handles, name="")
         saver = tf.compat.v1.train.Saver(save_relative_paths=True)
-        for node in graph.get_operations():
-            node._set_device("")
         target = prefix.parent / f"{prefix.name}.meta"
         saver.export_meta_graph(str(target), clear_devices=True)
     return target

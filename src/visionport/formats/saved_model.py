@@ -3,6 +3,7 @@
 import uuid
 from pathlib import Path
 
+from visionport import graphs
 from visionport.formats.answers import answer, feed
 
 NAME = "saved_model"
@@ -83,11 +84,11 @@ def slim(path: Path) -> None:
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     (meta,) = saved.meta_graphs
     graph = meta.graph_def
-    used = {base(i) for node in graph.node for i in node.input}
-    keep(graph.node, lambda n: n.op != "ReadVariableOp" or n.name in used)
+    used = {graphs.base(i) for node in graph.node for i in node.input}
+    graphs.keep(graph.node, lambda n: n.op != "ReadVariableOp" or n.name in used)
     functions = {f.signature.name: f for f in graph.library.function}
     dead: set[str] = set()
-    saver = (base(meta.saver_def.save_tensor_name), meta.saver_def.restore_op_name)
+    saver = (graphs.base(meta.saver_def.save_tensor_name), meta.saver_def.restore_op_name)
     for node in [n for n in graph.node if n.name in saver]:
         dead.add(node.attr["f"].func.name)
         function = functions[node.attr["f"].func.name]
@@ -96,7 +97,7 @@ def slim(path: Path) -> None:
     for wrapper in graph.library.function:
         if wrapper.signature.name.startswith("__inference_signature_wrapper"):
             dead |= unwrap(wrapper, functions)
-    keep(graph.library.function, lambda f: f.signature.name not in dead)
+    graphs.keep(graph.library.function, lambda f: f.signature.name not in dead)
     for node in (*graph.node, *(n for f in graph.library.function for n in f.node_def)):
         node.attr.pop("_output_shapes", None)
         node.attr.pop("debug_name", None)
@@ -108,7 +109,7 @@ def unwrap(wrapper, functions) -> set[str]:
     (call,) = (n for n in wrapper.node_def if n.op in ("StatefulPartitionedCall", "PartitionedCall"))
     called = functions[call.attr["f"].func.name]
     through = {n.name: n.input[0] for n in wrapper.node_def if n.op == "Identity"}
-    outputs = [through.get(base(wrapper.ret[a.name])) for a in wrapper.signature.output_arg]
+    outputs = [through.get(graphs.base(wrapper.ret[a.name])) for a in wrapper.signature.output_arg]
     same = outputs == [f"{call.name}:output:{i}" for i in range(len(called.signature.output_arg))]
     if not same or list(call.input) != [a.name for a in wrapper.signature.input_arg]:
         return set()
@@ -122,10 +123,10 @@ def bypass(function) -> None:
     """Takes Identity and DisableCopyOnRead nodes out of a function of straight-line code."""
     source = {f"{n.name}:output:0": n.input[0] for n in function.node_def if n.op == "Identity"}
     gone = {n.name for n in function.node_def if n.op in ("Identity", "DisableCopyOnRead")}
-    gone -= {base(v) for v in function.ret.values()}
+    gone -= {graphs.base(v) for v in function.ret.values()}
 
     def resolve(name: str) -> str:
-        while name in source and base(name) in gone:
+        while name in source and graphs.base(name) in gone:
             name = source[name]
         return name
 
@@ -133,7 +134,7 @@ def bypass(function) -> None:
         inputs = [resolve(i) for i in node.input if not (i.startswith("^") and i[1:] in gone)]
         del node.input[:]
         node.input.extend(inputs)
-    keep(function.node_def, lambda n: n.name not in gone)
+    graphs.keep(function.node_def, lambda n: n.name not in gone)
 
 
 def inline(graph, call, function) -> None:
@@ -162,17 +163,6 @@ def inline(graph, call, function) -> None:
     call.input.append(outer(result))
     names = {n.name for n in function.node_def}
     call.input.extend(f"^{call.name}/{n}" for n in sorted(set(function.control_ret.values()) & names))
-
-
-def base(name: str) -> str:
-    """The node of an input: "^a" and "a:0" and "a:output:0" are all of "a"."""
-    return name.removeprefix("^").partition(":")[0]
-
-
-def keep(nodes, wanted) -> None:
-    kept = [n for n in nodes if wanted(n)]
-    del nodes[:]
-    nodes.extend(kept)
 
 
 def name_by_content(path: Path) -> None:

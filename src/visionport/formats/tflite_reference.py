@@ -6,6 +6,7 @@ export_tflite_graph_lib_tf2.py.
 
 from pathlib import Path
 
+from visionport import graphs
 from visionport.formats import frozen_graph, tflite
 from visionport.formats.tflite_graph import POSTPROCESS
 
@@ -24,7 +25,7 @@ def write_graph(model, options, folder: Path, *, postprocess: bool = True) -> No
 
     heads, anchors = tflite.raw_heads(model)
     graph = frozen_graph.freeze(heads, {tflite.INPUT: tflite.INPUT})
-    frozen_graph.rename(graph, NODES)
+    graphs.rename(graph, NODES)
     node = graph.node.add(name=ANCHORS, op="Const")
     node.attr["dtype"].type = tf.float32.as_datatype_enum
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(anchors, tf.float32))
