@@ -14,7 +14,7 @@ from visionport import config, images, options, signatures, verify
 from visionport.configs import pipeline
 from visionport.errors import UnsupportedError
 from visionport.formats import format_module, tflite
-from visionport.models import ssd
+from visionport.models.ssd import architecture as ssd
 from visionport.ops import boxes, image, nn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,7 +55,7 @@ def extractors():
         module = ssd.extractor(model(feature_extractor=dataclasses.replace(DIGITS.model.feature_extractor, type=kind)))
         what = (module.__doc__ or "").splitlines()[0].partition(" Reference: ")[0].rstrip(".")
         version = "TF2" if kind.endswith("_keras") else "TF1"
-        rows.append((f"`{kind}`", version, what, f"`models/{module.__name__.rpartition('.')[2]}.py`"))
+        rows.append((f"`{kind}`", version, what, "X"))
     return table(("`feature_extractor.type`", "trained with", "what it is", "module"), rows)
 
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from visionport import cli
+from visionport.commands import common
 
 INDEX, DATA, CONFIG, STATE = "ckpt-5.index", "ckpt-5.data-00000-of-00001", "pipeline.config", "checkpoint"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:6918dc53\nsize 166\n"
@@ -47,7 +48,7 @@ def snapshot(folder: Path) -> dict[str, bytes | None]:
 
 def says(result: Result, *words: str) -> None:
     assert isinstance(result.exception, SystemExit), result.exception
-    assert result.exit_code == cli.WRONG, result.output
+    assert result.exit_code == common.WRONG, result.output
     assert "Traceback" not in result.output
     for word in words:
         assert word in result.output
@@ -169,7 +170,7 @@ def test_what_does_not_fit_is_a_table(invoke, training, change, words):
     says(result, "does not fit the config", "problem ", "wanted", "found", *words)
     assert snapshot(training.parent) == before
     found = invoke("inspect", training, "--config", training, "--json")
-    assert found.exit_code == cli.DISAGREES
+    assert found.exit_code == common.DISAGREES
     assert len(json.loads(found.stdout)["problems"]) >= 1
 
 
@@ -323,12 +324,12 @@ def test_state_file_that_is_stale_or_a_pointer(invoke, training):
     """The checkpoint that is there is taken, with a warning."""
     (training / STATE).write_text('model_checkpoint_path: "ckpt-77"\n')
     result = invoke(*export_arguments(training))
-    assert result.exit_code == cli.DONE
+    assert result.exit_code == common.DONE
     assert "warning: " in result.output
     assert "checkpoint names ckpt-77, which is not there: took ckpt-5" in result.output
     (training / STATE).write_bytes(LFS)
     result = invoke("inspect", training, "--config", training, "--json")
-    assert result.exit_code == cli.DONE
+    assert result.exit_code == common.DONE
     (warning,) = json.loads(result.stdout)["warnings"]
     assert "git lfs pull" in warning
     assert "took ckpt-5" in warning

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from visionport import Options, cli, export, exporter, images, open_checkpoint, read_config
+from visionport.commands import common
 from visionport.errors import OutputError
 from visionport.formats.answers import feed
 from visionport.options import FORMATS
@@ -67,7 +68,7 @@ def at_once(*commands: tuple[object, ...]) -> list[CompletedProcess[str]]:
 
 
 def done(process: CompletedProcess[str]) -> str:
-    assert process.returncode == cli.DONE, process.stderr
+    assert process.returncode == common.DONE, process.stderr
     return process.stdout
 
 
@@ -291,7 +292,7 @@ def test_disagreement(tmp_path, monkeypatch):
     monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
     arguments = ["export", "--config", "c", "--checkpoint", "c", "--out", str(tmp_path)]
     result = CliRunner().invoke(cli.main, arguments)
-    assert result.exit_code == cli.DISAGREES
+    assert result.exit_code == common.DISAGREES
     assert "An artifact disagrees with its checkpoint" in result.output
 
 
@@ -310,11 +311,11 @@ def test_verify(out, tmp_path):
         file.write(b"x")
     good, disagrees, refused = at_once(("verify", out), ("verify", wrong, "--json"), ("verify", changed))
     assert done(good).count("detections matched") == len(FORMATS)
-    assert disagrees.returncode == cli.DISAGREES
+    assert disagrees.returncode == common.DISAGREES
     record = json.loads(disagrees.stdout)
     assert record["agrees"] is False
     assert {c["artifact"] for c in record["checks"] if not c["ok"]} == {"tflite"}
-    assert refused.returncode == cli.WRONG
+    assert refused.returncode == common.WRONG
     assert "changed: not the files that were exported" in refused.stderr
     assert "model.tflite" in refused.stderr
     assert (good.stderr, disagrees.stderr) == ("", "")
@@ -376,7 +377,7 @@ def test_inspect(digits, tmp_path):
     assert (description["kind"], description["step"], description["complete"]) == ("tf2", 4000, True)
     assert description["parameters"] == sum(int(np.prod(v["shape"])) for v in description["variables"])
     assert "They fit: " in done(fits)
-    assert not_fits.returncode == cli.DISAGREES
+    assert not_fits.returncode == common.DISAGREES
     assert "They do not fit: " in not_fits.stdout
     assert not_fits.stdout.count("wrong shape") == 2
     assert all(p.stderr == "" for p in (text, as_json, fits, not_fits))

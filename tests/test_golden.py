@@ -119,7 +119,7 @@ def test_golden_cases_are_there():
 def test_preprocessing_heads_and_anchors(case):
     import tensorflow as tf
 
-    from visionport.models import ssd
+    from visionport.models.ssd import architecture as ssd
 
     folder, model, _ = case
     for image, golden in goldens(folder):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from visionport import Options, cli, export, exported_checkpoint
+from visionport import Options, export, exported_checkpoint
+from visionport.commands import common
 from visionport.errors import OutputError
 from visionport.staging import staged
 
@@ -67,7 +68,7 @@ def test_full_disk(training, name):
     before = snapshot(training.parent)
     process = start(training, 500_000, "--format", name)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == cli.WRONG
+    assert process.returncode == common.WRONG
     assert f"out cannot be written: {os.strerror(errno.EFBIG)}. Make room, or name another --out." in errors
     assert errors.count("\n") == 1
     assert snapshot(training.parent) == before

@@ -181,7 +181,7 @@ def test_what_is_in_the_way_is_named_and_stays(exported_v2, digits, capsys):
 
 
 def test_the_command_it_stands_for_is_printed(digits, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("visionport.cli.run_export", lambda *_, **__: None)
+    monkeypatch.setattr("visionport.commands.export.run_export", lambda *_, **__: None)
     (tmp_path / "file").touch()
     override = "model { ssd { num_classes: 10 } }"
     line = (

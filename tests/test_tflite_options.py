@@ -87,7 +87,7 @@ def test_an_integer_input_is_scaled_by_the_normalisation_and_not_by_the_pictures
 
 def test_channels_of_their_own_are_normalised_in_the_graph(digits, tmp_path, monkeypatch):
     from visionport.config import Normalization
-    from visionport.models import ssd_mobilenet_v2_fpn
+    from visionport.models.ssd import ssd_mobilenet_v2_fpn
 
     nearly = Normalization(mean=(127.5, 127.5, 127.25), std=(127.5, 127.5, 127.5))
     monkeypatch.setattr(ssd_mobilenet_v2_fpn, "NORMALIZATION", nearly)

@@ -165,7 +165,7 @@ def source_of(model, *, heads: bool = False) -> Callable:
     import tensorflow as tf
 
     from visionport.formats.answers import answer
-    from visionport.models import ssd
+    from visionport.models.ssd import architecture as ssd
 
     def run(image):
         batch = model.detect.inputs[0].shape[0] or 1

@@ -22,7 +22,7 @@ def heads(model, *, head: str = "raw", pixels: bool = False, dtype: str = "float
     """
     import tensorflow as tf
 
-    from visionport.models import ssd
+    from visionport.models.ssd import architecture as ssd
     from visionport.ops import image, nn
 
     config = model.config.model
@@ -59,7 +59,7 @@ def normalizes(config, options) -> bool:
         return False
     if config.model.resizer.grayscale:
         raise UnsupportedError(f"{config.path}: gray images have no uint8 input here: take --tflite-input float.")
-    from visionport.models import ssd
+    from visionport.models.ssd import architecture as ssd
 
     n = ssd.normalization(config.model)
     return not (options.quantize in EIGHT_BITS and len(set(n.mean)) == len(set(n.std)) == 1 and not n.bgr)

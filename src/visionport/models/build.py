@@ -23,7 +23,8 @@ LEAVES = {
 }
 
 
-# Meta-architectures: modules of this package with normalization, predict, postprocess, names and known_unread.
+# Meta-architectures: packages beside this module, whose `architecture` has normalization, predict, postprocess, names
+# and known_unread.
 META = {Ssd: "ssd", CenterNet: "center_net", FasterRcnn: "faster_rcnn"}
 
 # The reference's classes are 1-based: 0 is the background.
@@ -36,7 +37,7 @@ class Model:
 
     meta: the meta-architecture's module.
     preprocess: uint8 or float32 [b, h, w, 3] -> (float32 [b, H, W, c], int32 [b, 3] sizes without padding).
-    predict: what preprocess gives -> dict of raw answers (see models/ssd.py: predict).
+    predict: what preprocess gives -> dict of raw answers (see models/ssd/architecture.py: predict).
     detect: the same -> dict of the reference's outputs, float32; a concrete function, traced once.
     input_size: (H, W, c), None where the image decides.
     """
@@ -121,7 +122,7 @@ def about(config: Config) -> Iterator[None]:
 
 
 def meta_of(config: Config) -> ModuleType:
-    return importlib.import_module(f"visionport.models.{META[type(config.model)]}")
+    return importlib.import_module(f"visionport.models.{META[type(config.model)]}.architecture")
 
 
 def input_size(config: Config) -> tuple[int | None, int | None, int]:

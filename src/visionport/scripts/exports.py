@@ -43,7 +43,7 @@ def refuse_side_inputs(flags) -> None:
 
 def export(flags, checkpoint: str, *, extras: Sequence[Any] = (), **options) -> None:
     """Prints the `visionport export` that it is, exports, and prints what was written, as that command does."""
-    from visionport.cli import run_export
+    from visionport.commands.export import run_export
 
     config = flags.pipeline_config_path
     if not Path(config).exists():

@@ -1,0 +1,59 @@
+"""`visionport freeze`."""
+
+from pathlib import Path
+
+import click
+
+from visionport.commands.common import Listed, flat, quiet
+from visionport.errors import OptionError
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  visionport freeze saved_model --out frozen.pb
+  visionport freeze model.ckpt-42.meta --checkpoint model.ckpt-42 --output scores,boxes --out frozen.pb
+  visionport freeze model.ckpt-42.meta --checkpoint model.ckpt-42 --unfrozen --out saved_model"""
+)
+@click.argument("source", type=Path)
+@click.option("--out", required=True, type=Path, help="File, .pb or .pbtxt (text); a new directory with --unfrozen.")
+@click.option("--checkpoint", type=Path, help="Of a graph: prefix, .index file or directory. A SavedModel has its own.")
+@click.option(
+    "--tag", "tags", type=Listed(), multiple=True, help="A SavedModel's tag set. Default: serve, or the only one."
+)
+@click.option(
+    "--signature", help="Which one says what goes in and comes out. Default: serving_default, or the only one."
+)
+@click.option("--input", "inputs", type=Listed(), multiple=True, help="Nodes to feed. Default: the signature's inputs.")
+@click.option(
+    "--output", "outputs", type=Listed(), multiple=True, help="Nodes to keep. Default: the signature's outputs."
+)
+@click.option("--rename", "names", type=Listed(), multiple=True, metavar="OLD=NEW", help="Other names of nodes.")
+@click.option("--optimize", is_flag=True, help="Fold constants and simplify, with ops that every loader knows.")
+@click.option("--unfrozen", is_flag=True, help="Write a SavedModel with variables instead.")
+@click.option("--overwrite", is_flag=True, help="Replace the file.")
+@quiet
+def freeze(source, out, checkpoint, tags, signature, inputs, outputs, names, optimize, unfrozen, overwrite, quiet):
+    """Any TensorFlow model to one graph of constants: a SavedModel, or a .pb, .pbtxt or .meta with a checkpoint."""
+    from visionport import freezing, unfreezing
+
+    names = flat(names)
+    how = {"checkpoint": checkpoint, "tags": flat(tags) or None, "signature": signature}
+    how |= {"inputs": flat(inputs), "outputs": flat(outputs)}
+    for name in names:
+        if name.count("=") != 1:
+            raise OptionError(f"--rename {name}: OLD=NEW.")
+    if unfrozen:
+        if names or optimize or overwrite:
+            raise OptionError(
+                "--rename, --optimize and --overwrite are for frozen graphs: leave them or --unfrozen out."
+            )
+        count = unfreezing.unfreeze(source, out, **how)
+        text = f"{count} variables"
+    else:
+        freezing.check_file(out, overwrite=overwrite)
+        frozen = freezing.freeze(source, names=dict(n.split("=") for n in names), optimize=optimize, **how)
+        freezing.write(frozen.graph, out, overwrite=overwrite)
+        text = f"{', '.join(frozen.inputs)} -> {', '.join(frozen.outputs)}; {frozen.variables} variables frozen"
+    if not quiet:
+        print(f"{out}  {text}")

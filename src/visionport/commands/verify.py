@@ -1,0 +1,30 @@
+"""`visionport verify`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from visionport.commands.common import DISAGREES, DONE, print_json, show
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  visionport verify exported
+  visionport verify exported --image street.jpg"""
+)
+@click.argument("directory", type=Path)
+@click.option(
+    "--image", "images", type=Path, multiple=True, help="Picture to verify on; repeatable. Default: bundled ones."
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def verify(directory, images, as_json):
+    """Run every artifact of an export directory against the checkpoint in it."""
+    from visionport import verify_export
+    from visionport.verify import agree, record
+    from visionport.verify_table import table
+
+    checks = verify_export.verify_export(directory, images)
+    print_json(record(checks)) if as_json else show(table(checks))
+    sys.exit(DONE if agree(checks) else DISAGREES)

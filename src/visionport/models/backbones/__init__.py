@@ -1,0 +1,1 @@
+"""Backbones: classification networks and the like, without heads."""

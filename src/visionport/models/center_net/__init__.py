@@ -1,0 +1,1 @@
+"""The CenterNet meta-architecture, its tasks and its feature extractors."""

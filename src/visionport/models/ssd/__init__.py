@@ -1,0 +1,1 @@
+"""The SSD meta-architecture and its feature extractors."""
