@@ -8,15 +8,36 @@ from pathlib import Path
 
 import pytest
 
+from visionport import Options, export
+from visionport.options import FORMATS
+
 SHARED = Path(os.environ.get("VISIONPORT_SHARED", Path(__file__).parents[2] / "shared"))
 EVALUATE = SHARED / "demo" / "evaluate.py"
 
 pytestmark = pytest.mark.skipif(not EVALUATE.exists(), reason="the validation pictures are not here")
 
 
-@pytest.mark.parametrize("artifact", ["saved_model", "frozen_inference_graph.pb", "model.tflite"])
+ARTIFACTS = ("saved_model", "frozen_inference_graph.pb", "model.tflite")
+
+
+@pytest.mark.parametrize("artifact", ARTIFACTS)
 def test_tf2_digits(exported, artifact):
     assert mean_average_precision(exported / artifact) == pytest.approx(0.9737, abs=0.005)
+
+
+@pytest.fixture(scope="module")
+def exported_tf1(tmp_path_factory, digits) -> Path:
+    places = {
+        "config": digits / "tf1",
+        "checkpoint": digits / "tf1",
+        "out": tmp_path_factory.mktemp("tf1") / "exported",
+    }
+    return export(Options(**places, formats=FORMATS, verify=False)).out
+
+
+@pytest.mark.parametrize("artifact", ARTIFACTS)
+def test_tf1_digits(exported_tf1, artifact):
+    assert mean_average_precision(exported_tf1 / artifact) == pytest.approx(0.9344, abs=0.005)
 
 
 def mean_average_precision(artifact):

@@ -1,4 +1,4 @@
-"""The bundled digits detector through everything: `visionport demo`."""
+"""The bundled digits detectors through everything: `visionport demo`."""
 
 from importlib import resources
 from pathlib import Path
@@ -7,13 +7,13 @@ from visionport import images
 from visionport.options import FORMATS, Options
 
 
-def run(out: Path, *, overwrite: bool, run_export) -> None:
-    """Exports to every format, verifies, draws, and says where to look."""
+def run(out: Path, *, model: str = "tf2", overwrite: bool, run_export) -> None:
+    """Exports to every format, verifies, draws, and says where to look. model: tf2 or tf1, a folder."""
     with resources.as_file(images.example("digits")) as digits:
         pictures = tuple(sorted((digits / "images").glob("*.jpg")))
         options = Options(
-            config=digits / "tf2" / "pipeline.config",
-            checkpoint=digits / "tf2",
+            config=digits / model / "pipeline.config",
+            checkpoint=digits / model,
             out=out,
             formats=FORMATS,
             inputs=("image_tensor", "encoded_image_string_tensor"),

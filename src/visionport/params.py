@@ -61,6 +61,7 @@ class Params:
         self.constants: dict[str, Any] = {}  # canonical name -> array
         self.keys: dict[str, str] = {}  # canonical name -> checkpoint key
         self.problems: list[Problem] = []
+        self._new_variable: Any = None if dry else variable_class()
         self._graph: Any = None  # the graph being traced, and what was read in it
         self._values: dict[str, Any] = {}
 
@@ -102,7 +103,7 @@ class Params:
             return tf.constant(value, name=name.replace("/", "_"))
         with tf.init_scope():
             trainable = not name.endswith(("moving_mean", "moving_variance"))
-            self.variables[name] = tf.Variable(value, trainable=trainable, name=name)
+            self.variables[name] = self._new_variable(value, trainable=trainable, name=name)
         return self._read(name)
 
     def holds(self, name: str) -> bool:
@@ -170,6 +171,13 @@ class Scope:
 
     def holds(self, leaf: str) -> bool:
         return self.params.holds(f"{self.prefix}/{leaf}")
+
+
+def variable_class():
+    """The class behind tf.Variable. Called itself it escapes tf.function, which would trace once more for variables."""
+    import tensorflow as tf
+
+    return type(tf.Variable(tf.zeros(())))
 
 
 def fits(found: Sequence[int], wanted: Shape) -> bool:
