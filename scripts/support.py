@@ -29,6 +29,7 @@ INPUTS = {
     "float_image_tensor": ("`[batch, height, width, 3]`", "RGB, 0 to 255"),
     "encoded_image_string_tensor": ("`[batch]`", "JPEG, PNG, BMP, or a GIF's first frame; sizes may differ"),
     "tf_example": ("`[batch]`", "serialized `tf.train.Example` with `image/encoded`; sizes may differ"),
+    "image_and_boxes_tensor": ("`[batch, height, width, 3]`", "RGB, 0 to 255; and `boxes`, for DeepMAC alone"),
 }
 NMS = {
     "score_threshold": "`score_threshold`",

@@ -31,3 +31,20 @@ def exported(tmp_path_factory) -> Path:
     )
     assert export(options).agrees
     return options.out
+
+
+@pytest.fixture(scope="session", params=["tf1", "tf2"])
+def frozen(request, tmp_path_factory) -> Path:
+    """Exports of both digits detectors: a frozen graph with OpenCV's text graph, and a SavedModel; any batch."""
+    from visionport import Options, export
+
+    options = Options(
+        config=DIGITS / request.param,
+        checkpoint=DIGITS / request.param,
+        out=tmp_path_factory.mktemp("frozen") / request.param,
+        formats=("frozen_graph", "saved_model"),
+        labels=DIGITS / "label_map.pbtxt",
+        opencv=True,
+        verify=False,
+    )
+    return export(options).out

@@ -17,12 +17,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from visionport import Options, cli, export, exporter, images, open_checkpoint, read_config
+from visionport import Options, cli, export, exporter, images, open_checkpoint, read_config, signatures
 from visionport.commands import common
 from visionport.errors import OutputError
 from visionport.formats.answers import feed
 from visionport.options import FORMATS
-from visionport.signatures import INPUTS
 from visionport.verify import TOLERANCES, Check, agree, compare
 
 FILES = [
@@ -42,6 +41,10 @@ FILES = [
     "verify.json",
 ]
 ARTIFACTS = ("saved_model", "frozen_inference_graph.pb", "model.tflite")
+
+INPUTS = {
+    name: how for name, how in signatures.INPUTS.items() if name not in signatures.MORE_INPUTS
+}  # of an image alone
 
 # What exporter_main_v2.py gives for an SSD, all float32.
 OUTPUTS = {

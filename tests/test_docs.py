@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from environments import run_snippet
 
 from visionport.cli import main
 
@@ -138,6 +139,12 @@ def test_shell_blocks_of_the_readme_run_in_their_order(inputs):
         f.name for f in (inputs / "exported").iterdir()
     }
     assert (inputs / "photo_detections.png").is_file()
+
+
+@pytest.mark.parametrize("client", ["TensorFlow", "A TF1 session", "LiteRT"])
+def test_snippets_for_clients_run(exported, digits, tmp_path, client):
+    """Those for MediaPipe, OpenVINO and OpenCV run in the tests of these."""
+    assert run_snippet(sys.executable, client, exported, digits / "images" / "digits-0.jpg", tmp_path).strip()
 
 
 def test_python_blocks_of_the_readme_run(inputs, exported):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from visionport.errors import UnsupportedError
 from visionport.fit import fit
 
 REAL = Path(os.environ.get("VISIONPORT_SHARED", Path(__file__).parents[2] / "shared")) / "real"
@@ -22,10 +21,6 @@ def pairs():
 
 @pytest.mark.parametrize(("index", "config"), list(pairs()))
 def test_published_checkpoints_fit_their_configs(index, config):
-    if "quantized" in index.parent.name:
-        with pytest.raises(UnsupportedError, match="quantisation-aware"):
-            fit(index, config)
-        return
     fitted = fit(index, config)
     assert fitted["fits"], fitted["problems"]
 

@@ -110,6 +110,28 @@ def test_unfrozen_saved_model_of_a_meta(trained, tmp_path):
     np.testing.assert_allclose(evaluate(frozen.graph, "answer:0", {"x:0": X}), expected, atol=SAME)
 
 
+def test_export_of_a_meta(trained, tmp_path):
+    """Its own checkpoint is the default; the signature's keys are the nodes; some variables may be constants."""
+    folder, expected = trained
+    line = f"export --meta {folder}/model.ckpt.meta --inputs x --outputs answer --out {tmp_path}/out --freeze table"
+    done = CliRunner().invoke(main, shlex.split(line))
+    assert done.exit_code == 0, done.output
+    loaded = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
+    assert [v.name for v in loaded.trainable_variables] == ["layer/w:0"]
+    answer = loaded.signatures["serving_default"](x=tf.constant(X))["answer"]
+    np.testing.assert_allclose(answer, expected, atol=SAME)
+    for wrong, error, message in (
+        (f"{line} --out {tmp_path}/new --batch 2", OptionError, "--batch: not for --meta"),
+        (f"{line} --out {tmp_path}/new --outputs answr", OptionError, "nearest: answer"),
+        (line, OutputError, "exists"),
+        (f"export --outputs a --out {tmp_path}/new", OptionError, "--meta"),
+        (f"{line.replace('.meta', '.pb')} --out {tmp_path}/new", OptionError, "Give --checkpoint"),
+    ):
+        with pytest.raises(error, match=message):
+            main.commands["export"].main(shlex.split(wrong)[1:], standalone_mode=False)
+    assert not (tmp_path / "new").exists()
+
+
 class Net(tf.Module):
     def __init__(self):
         self.w = tf.Variable(tf.fill((3, 2), 0.5))
@@ -150,6 +172,68 @@ def test_another_signature(saved):
     np.testing.assert_allclose(evaluate(frozen.graph, "twice:0", {"image:0": X}), 2 * X, atol=SAME)
 
 
+class Layers(tf.Module):
+    """Two layers, the first with a moving mean."""
+
+    def __init__(self):
+        self.first = tf.Variable(tf.fill((3, 4), 0.25), name="first/kernel")
+        self.mean = tf.Variable(tf.zeros(4), trainable=False, name="first/moving_mean")
+        self.second = tf.Variable(tf.fill((4, 2), 0.5), name="second/kernel")
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 3), tf.float32, name="image")])
+    def __call__(self, image):
+        return {"scores": tf.nn.tanh(image @ self.first - self.mean) @ self.second}
+
+
+@pytest.mark.parametrize(
+    ("options", "trainable", "count"),
+    [
+        ("--keep second", ["second/kernel"], 1),
+        ("--freeze second", ["first/kernel"], 2),
+        ("--freeze kernel --keep first", ["first/kernel"], 2),
+        ("--unfrozen", ["first/kernel", "second/kernel"], 3),
+    ],
+)
+def test_some_variables_of_a_saved_model(options, trainable, count, tmp_path):
+    """What is left has its name, and can be trained through the signature; what is frozen stays."""
+    net, image = Layers(), tf.constant(X)
+    tf.saved_model.save(net, str(tmp_path / "model"), signatures={"predict": net.__call__})
+    line = f"freeze {tmp_path}/model {options} --rename image=pixels --out {tmp_path}/part"
+    done = CliRunner().invoke(main, shlex.split(line))
+    assert done.exit_code == 0, done.output
+    part = tf.saved_model.load(str(tmp_path / "part"))
+    assert (sorted(v.name[:-2] for v in part.trainable_variables), len(part.variables)) == (trainable, count)
+    predict = part.signatures["predict"]
+    expected = net(image)["scores"]
+    np.testing.assert_allclose(predict(pixels=image)["scores"], expected, atol=SAME)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(predict(pixels=image)["scores"] ** 2)
+    for variable, gradient in zip(part.trainable_variables, tape.gradient(loss, part.trainable_variables), strict=True):
+        variable.assign_sub(1e-3 * gradient)
+    assert float(tf.reduce_sum(predict(pixels=image)["scores"] ** 2)) < float(loss)
+    tf.saved_model.save(part, str(tmp_path / "again"), signatures=part.signatures)
+    frozen = freezing.freeze(tmp_path / "again")
+    assert_frozen(frozen.graph)
+    again = evaluate(frozen.graph, "scores:0", {"pixels:0": X})
+    np.testing.assert_allclose(again, predict(pixels=image)["scores"], atol=SAME)
+
+
+def test_lookup_tables(tmp_path):
+    """A graph cannot fill them by itself: refused, unless the node that does is kept too."""
+    with tf.Graph().as_default() as graph:
+        keys = tf.lookup.KeyValueTensorInitializer(["a", "b"], [10, 20])
+        table = tf.lookup.StaticHashTable(keys, -1)
+        tf.identity(table.lookup(v1.placeholder(tf.string, [None], "words")), "numbers")
+        (fill,) = (op.name for op in v1.get_collection(v1.GraphKeys.TABLE_INITIALIZERS))
+        (tmp_path / "graph.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    refused(UnsupportedError, "fills them", tmp_path / "graph.pb", outputs=["numbers"])
+    frozen = freezing.freeze(tmp_path / "graph.pb", outputs=["numbers", fill])
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.import_graph_def(frozen.graph, name="")
+        session.run(fill)
+        assert list(session.run("numbers:0", {"words:0": ["b", "c"]})) == [20, -1]
+
+
 def test_the_digits_detector(exported):
     """All outputs of its SavedModel, from a graph that leaves no variable and no function."""
     picture = next(iter(images.load(()).values()))[None]
@@ -164,15 +248,33 @@ def test_the_digits_detector(exported):
 
 @pytest.mark.parametrize("meta", METAS, ids=lambda p: p.parent.name)
 def test_real_metas_without_collections(meta, tmp_path):
-    """Of the weight rule's checkpoint: every variable found by its op, the exporter's outputs without being named."""
+    """Of the weight rule's checkpoint: every variable found by its op, the exporter's outputs without being named.
+
+    Frozen, as a SavedModel with variables, and that frozen: the same answers.
+    """
     command = [sys.executable, SHARED / "golden" / "make_checkpoint.py", meta.with_suffix(".index"), tmp_path]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
-    frozen = freezing.freeze(meta, checkpoint=Path(done.stdout.split()[-1]))
+    checkpoint = Path(done.stdout.split()[-1])
+    frozen = freezing.freeze(meta, checkpoint=checkpoint)
     assert_frozen(frozen.graph)
     assert frozen.inputs == ("image_tensor",)
     assert {"detection_boxes", "detection_scores", "detection_classes", "num_detections"} <= set(frozen.outputs)
-    with tf.Graph().as_default():
-        v1.import_graph_def(frozen.graph, name="")
+    line = f"export --meta {meta} --checkpoint {checkpoint} --out {tmp_path}/out"
+    done = CliRunner().invoke(main, shlex.split(line))
+    assert done.exit_code == 0, done.output
+    model = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
+    assert len(model.variables) == frozen.variables
+    assert not [v for v in model.trainable_variables if "moving_" in v.name]
+    picture = next(iter(images.load(()).values()))[None]
+    expected = evaluate(frozen.graph, {n: f"{n}:0" for n in frozen.outputs}, {"image_tensor:0": picture})
+    found = model.signatures["serving_default"](image_tensor=tf.constant(picture))
+    again = freezing.freeze(tmp_path / "out" / "saved_model")
+    assert_frozen(again.graph)
+    third = evaluate(again.graph, {n: f"{n}:0" for n in again.outputs}, {"image_tensor:0": picture})
+    assert set(found) == set(expected) == set(third)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=SAME, rtol=SAME)
+        np.testing.assert_allclose(third[name], value, atol=SAME, rtol=SAME)
 
 
 # --- what is wrong ---

@@ -1,12 +1,10 @@
 """MediaPipe's ObjectDetector loads the TFLite file as it is, and finds what `visionport predict` does."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from environments import interpreter, run, run_snippet
 from PIL import Image
 
 from visionport import Options, export, predict
@@ -29,17 +27,7 @@ with vision.ObjectDetector.create_from_options(options) as detector:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory) -> Path:
-    """An interpreter that has MediaPipe: of VISIONPORT_MEDIAPIPE, or of an environment made here."""
-    given = os.environ.get("VISIONPORT_MEDIAPIPE")
-    made = Path(given) if given else tmp_path_factory.mktemp("mediapipe") / "bin" / "python"
-    if not given:
-        steps = [[sys.executable, "-m", "venv", made.parents[1]], [made, "-m", "pip", "install", "-q", "mediapipe"]]
-        if any(subprocess.run(step, capture_output=True).returncode for step in steps):
-            pytest.skip("MediaPipe cannot be installed here")
-    loads = subprocess.run([made, "-c", "from mediapipe.tasks.python import vision"], capture_output=True)
-    if loads.returncode:
-        pytest.skip("MediaPipe does not load on this machine")
-    return made
+    return interpreter(tmp_path_factory.mktemp("mediapipe"), "mediapipe", "mediapipe.tasks.python.vision")
 
 
 def one_a_place(detections):
@@ -60,10 +48,8 @@ def test_the_same_detections(python, digits, tmp_path, kind):
     pictures = [tmp_path / f"{i}.png" for i in range(3)]
     for i, picture in enumerate(pictures):
         Image.open(digits / "images" / f"digits-{i}.jpg").save(picture)
-    run = subprocess.run(
-        [python, "-c", DETECT, out / "model.tflite", *pictures], capture_output=True, text=True, check=True
-    )
-    for line, mine in zip(run.stdout.splitlines(), predict.predict(out, pictures), strict=True):
+    printed = run(python, DETECT, out / "model.tflite", *pictures)
+    for line, mine in zip(printed.splitlines(), predict.predict(out, pictures), strict=True):
         theirs, ours = json.loads(line), one_a_place(mine["detections"])
         assert [t[0] for t in theirs] == [d["label"] for d in ours]
         for (_, score, x, y, width, height), detection in zip(theirs, ours, strict=True):
@@ -71,3 +57,8 @@ def test_the_same_detections(python, digits, tmp_path, kind):
             assert score == pytest.approx(detection["score"], abs=1e-3)
             sides = box["xmax"] - box["xmin"], box["ymax"] - box["ymin"]
             assert (x, y, width, height) == pytest.approx((box["xmin"], box["ymin"], *sides), abs=1.01)  # whole pixels
+
+
+def test_the_snippet_in_the_documents(python, exported, digits, tmp_path):
+    picture = digits / "images" / "digits-0.jpg"
+    assert run_snippet(python, "MediaPipe", exported, picture, tmp_path).strip()

@@ -40,7 +40,7 @@ def test_the_main_graph_saves_its_variables(exported, tmp_path):
 
 def test_variables_have_readable_names_and_the_checkpoints_values(exported, digits):
     saved = open_checkpoint(exported / "saved_model" / "variables" / "variables")
-    name = "FeatureExtractor.SMobilenetV2.SConv.Sweights/.ATTRIBUTES/VARIABLE_VALUE"
+    name = "FeatureExtractor/MobilenetV2/Conv/weights"
     key = "model/_feature_extractor/classification_backbone/layer_with_weights-0/kernel"
     checkpoint = open_checkpoint(digits / "tf2")
     np.testing.assert_array_equal(saved[name], checkpoint[checkpoint.key_of(key) or ""])

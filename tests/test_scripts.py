@@ -203,18 +203,19 @@ def test_the_command_it_stands_for_is_printed(digits, tmp_path, capsys, monkeypa
     assert (found["batch"], found["image_size"], found["verify"], found["merge"]) == (2, (96, 128), False, False)
 
 
+SIDE = "--side_input_names=context_features --side_input_types=float --side_input_shapes=1,2000,2057"
+
+
 @pytest.mark.parametrize(
     ("name", "line", "message"),
     [
-        ("exporter_main_v2", "--use_side_inputs", "Context R-CNN"),
-        ("exporter_main_v2", "--input_type=image_and_boxes_tensor", "given boxes"),
-        ("export_inference_graph", "--use_side_inputs=true", "Context R-CNN"),
-        ("export_inference_graph", "--additional_output_tensor_names=a", "inner names"),
+        ("exporter_main_v2", "--use_side_inputs", "needs --side_input_names"),
+        ("exporter_main_v2", "--input_type=image_and_boxes_tensor", "DeepMAC"),
+        ("export_inference_graph", f"--use_side_inputs=true {SIDE}", "image alone"),
+        ("export_inference_graph", "--additional_output_tensor_names=Postprocessor/raw_box_score", "nearest: Post"),
         ("export_inference_graph", "--input_shape=1,300,300", "four numbers"),
         ("export_inference_graph", "--input_shape=1,300,-1,3", "both fixed"),
         ("export_inference_graph", "--input_shape=1,3,3,3 --input_type=tf_example", "tf_example"),
-        ("export_tflite_graph_tf2", "--centernet_include_keypoints", "CenterNet"),
-        ("export_tflite_graph_tf2", "--keypoint_label_map_path=x", "CenterNet"),
         ("export_tflite_ssd_graph", "--use_regular_nms --max_classes_per_detection=2", "fast NMS"),
         ("exporter_main_v2", "--pipeline_config_path=nowhere/x.config", "no such file"),
     ],
@@ -319,6 +320,36 @@ def test_export_inference_graph(tf1, tmp_path, capsys):
     text = (out / "inference_graph.pbtxt").read_text()
     assert 'op: "VarHandleOp"' in text
     assert 'name: "detection_boxes"' in text
+
+
+@pytest.mark.parametrize(
+    ("line", "node", "dtype", "shape"),
+    [
+        ("--input_type encoded_image_string_tensor", "encoded_image_string_tensor", "DT_STRING", [-1]),
+        ("--input_type=tf_example", "tf_example", "DT_STRING", [-1]),
+        ("--input_shape 1,300,300,3", "image_tensor", "DT_UINT8", [1, 300, 300, 3]),
+        ("--input_shape=-1,96,128,3", "image_tensor", "DT_UINT8", [-1, 96, 128, 3]),
+    ],
+)
+def test_input_types_and_shapes(tf1, tmp_path, capsys, line, node, dtype, shape):
+    from visionport.formats import frozen_graph
+
+    more = "Postprocessor/raw_box_scores,Postprocessor/raw_box_locations"
+    out = tmp_path / "out"
+    line = given(tf1, out) + f"{line} --additional_output_tensor_names {more}"
+    status, told = run("export_inference_graph", line, capsys)
+    assert status == 0, told.err
+    nodes = {n.name: n for n in frozen_graph.read(out / "frozen_inference_graph.pb").node}
+    assert nodes[node].op == "Placeholder"
+    assert nodes[node].attr["dtype"].type == TYPES[dtype]
+    assert [d.size for d in nodes[node].attr["shape"].shape.dim] == shape
+    assert {name: list(nodes[name].input) for name in more.split(",")} == {
+        "Postprocessor/raw_box_scores": ["raw_detection_scores"],
+        "Postprocessor/raw_box_locations": ["raw_detection_boxes"],
+    }
+
+
+TYPES = {"DT_STRING": 7, "DT_UINT8": 4}
 
 
 def test_exporter_main_v2_takes_tf1_checkpoints(tf1, tmp_path, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from visionport.errors import ArtifactError, OptionError, UnsupportedError
-from visionport.formats import tflite_graph
+from visionport.formats import tflite_flatbuffer, tflite_graph
 from visionport.formats.tflite_graph import append_detection_postprocess, read_graph, rename_tensors, reorder_outputs
 
 CLASSES = 3
@@ -282,7 +282,7 @@ def test_rename_and_reorder(heads, image):
     [
         ({"box_encodings": "boxes"}, ArtifactError, "no output is called 'boxes'.*'box_encodings'"),
         ({"class_scores": 5}, ArtifactError, "no output 5"),
-        ({"num_classes": 9}, ArtifactError, r"class scores must be float32 \[1, 36, 9 or 10\]"),
+        ({"num_classes": 9}, ArtifactError, r"class scores must be float32 or uint8 \[1, 36, 9 or 10\]"),
         ({"anchors": np.ones((5, 4), np.float32)}, ArtifactError, "box encodings must be"),
         ({"anchors": np.ones((N, 4))}, ArtifactError, "float64"),
         ({"anchors": -np.ones((N, 4), np.float32)}, ArtifactError, "negative"),
@@ -310,6 +310,6 @@ def test_files_that_cannot_be_edited(heads, anchors, monkeypatch):
         read_graph(model[:60])
     with pytest.raises(ArtifactError, match="metadata last"):
         rename_tensors(model + b"PK\5\6" + bytes(18), {})
-    monkeypatch.setattr(tflite_graph, "MAX_BYTES", len(heads) - 1)
+    monkeypatch.setattr(tflite_flatbuffer, "MAX_BYTES", len(heads) - 1)
     with pytest.raises(ArtifactError, match="at most"):
         read_graph(heads)

@@ -60,8 +60,8 @@ def records(path: Path) -> Iterator[np.ndarray]:
             ) from None
 
 
-def raw(path: Path) -> Iterator[Any]:
-    """Its records' bytes."""
+def raw(path: Path, option: str = "--calibration") -> Iterator[Any]:
+    """Its records' bytes. option: which names it, for errors."""
     import tensorflow as tf
 
     empty = True
@@ -70,9 +70,9 @@ def raw(path: Path) -> Iterator[Any]:
             empty = False
             yield record
     except tf.errors.DataLossError as e:
-        raise InputError(f"--calibration {path} is no TFRecord, or is cut short: {e.message}.") from None
+        raise InputError(f"{option} {path} is no TFRecord, or is cut short: {e.message}.") from None
     if empty:
-        raise InputError(f"--calibration {path} holds no records.")
+        raise InputError(f"{option} {path} holds no records.")
 
 
 def spread(items):

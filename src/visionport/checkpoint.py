@@ -1,13 +1,13 @@
 """TF1 (names) and TF2 (object graph) checkpoints as one lazy mapping: nothing is read before it is asked for.
 
 A checkpoint `x/ckpt-5` is an index, `x/ckpt-5.index` (names, shapes, dtypes), and shards of data,
-`x/ckpt-5.data-00000-of-00001` (values); the V1 format is one file, `x/ckpt-5`. The index alone is enough to open it.
+`x/ckpt-5.data-00000-of-00001` (values); the V1 format is one file, `x/ckpt-5`, or shards. The index alone is enough to
+open it.
 """
 
-import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from visionport import checkpoint_files as files
 from visionport.errors import CheckpointError, nearest
 
-Kind = Literal["tf1", "tf2"]
+Kind = Literal["tf1", "tf2", "named"]  # named: a SavedModel of ours, see tuned.py
 Group = Literal["model", "slot", "average", "step"]
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -36,8 +37,10 @@ def open_checkpoint(path: str | os.PathLike) -> "Checkpoint":
     reader = _open_reader(prefix)
     shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     entries = {name: _entry(name, shapes[name], dtypes[name]) for name in sorted(shapes) if name != OBJECT_GRAPH}
-    problem = _data_problem(prefix, entries.values())
-    return Checkpoint(
+    problem = files.data_problem(prefix, entries.values())
+    from visionport.tuned import wrapped
+
+    found = Checkpoint(
         prefix=prefix,
         kind="tf2" if OBJECT_GRAPH in shapes or any(name.endswith(VALUE) for name in shapes) else "tf1",
         entries=MappingProxyType(entries),
@@ -46,6 +49,7 @@ def open_checkpoint(path: str | os.PathLike) -> "Checkpoint":
         _reader=reader,
         _has_graph=OBJECT_GRAPH in shapes,
     )
+    return wrapped(found)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     data_problem: str | None  # why values cannot be read (data missing, truncated, a Git LFS pointer)
     _reader: Any
     _has_graph: bool
+    hint: str = ""  # where missing tensors may be
+    beside: tuple[Path, ...] = ()  # files with values, besides the prefix's own
 
     # Mapping's own would read every tensor.
     __eq__ = object.__eq__
@@ -90,6 +96,11 @@ class Checkpoint(Mapping[str, np.ndarray]):
         if key not in self.entries:
             raise KeyError(key)
         return np.asarray(self._read(key))
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that hold it."""
+        return [*files.all_of(self.prefix), *self.beside]
 
     @property
     def complete(self) -> bool:
@@ -165,7 +176,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
         try:
             return self._reader.get_tensor(key)
         except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
-            problem = f"its data is damaged ({_one_line(error)}). {_AGAIN}"
+            problem = f"its data is damaged ({_one_line(error)}). {files.AGAIN}"
             raise CheckpointError(f"{self.prefix}: cannot read {key!r}, {problem}") from error
 
 
@@ -205,9 +216,7 @@ def _classify_tf2(entry: Entry, entries: Mapping[str, Entry]) -> Group:
 
 # Finding the checkpoint
 
-_PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _NUMBERED = re.compile(r"ckpt-(\d+)$")
-_V1_NAME = re.compile(r"(.*[._-])?ckpt(-\d+)?")
 
 _NOT_CHECKPOINTS = {
     (".pb", ".pbtxt"): "a graph: give the checkpoint that it was made from, or take `visionport freeze`.",
@@ -223,17 +232,19 @@ def _locate(given: str | os.PathLike) -> tuple[Path, list[str]]:
     path = Path(given).expanduser()
     if path.name == "checkpoint" and path.is_file():
         path = path.parent
+    if (path / "saved_model.pb").is_file() and files.index(path / "variables" / "variables").is_file():
+        path = path / "variables" / "variables"
     if path.is_dir():
-        if not _index(path).is_file() or os.fspath(given).endswith(("/", os.sep)):
+        if not files.index(path).is_file() or os.fspath(given).endswith(("/", os.sep)):
             return _in_folder(path)
         return path, [f"{path} is a directory and also a checkpoint's prefix: took {path}.index, not {path}/"]
     for suffixes, what in _NOT_CHECKPOINTS.items():
         if path.is_file() and path.suffix in suffixes:
             raise CheckpointError(f"{path} is {what}")
-    prefix = Path(_PART.sub("", str(path)))
-    if _exists(prefix):
+    prefix = files.prefix_of(path)
+    if files.exists(prefix):
         return prefix, []
-    if path.is_file() or _shards(prefix):
+    if path.is_file() or files.shards(prefix):
         raise CheckpointError(
             f"{path}: there is no {prefix.name}.index beside it, without which a checkpoint cannot be read. "
             f"Copy {prefix.name}.index and {prefix.name}.data-* together from where it was trained."
@@ -245,7 +256,7 @@ def _in_folder(folder: Path) -> tuple[Path, list[str]]:
     prefix, reason = _from_state(folder)
     if prefix:
         return prefix, [reason] if reason else []
-    found = _prefixes(folder)
+    found = files.prefixes(folder)
     if found:
         best = max(map(_rank, found))
         newest = [prefix for prefix in found if _rank(prefix) == best]
@@ -265,7 +276,7 @@ def _from_state(folder: Path) -> tuple[Path | None, str]:
     state = folder / "checkpoint"
     if not state.is_file():
         return None, f"{folder} has no `checkpoint` file"
-    if _is_lfs_pointer(state):
+    if files.is_lfs_pointer(state):
         return None, f"{state} is a Git LFS pointer (`git lfs pull` gets the file)"
     from google.protobuf import text_format
     from tensorflow.python.training.checkpoint_state_pb2 import CheckpointState
@@ -276,35 +287,28 @@ def _from_state(folder: Path) -> tuple[Path | None, str]:
         named = ""
     if not named:
         return None, f"{state} names no checkpoint"
-    stated = folder / named  # as TensorFlow reads it: an absolute path stays as it is
-    beside = folder / PureWindowsPath(named).name  # takes both kinds of slash
+    stated = files.prefix_of(folder / named)  # as TensorFlow reads it: an absolute path stays as it is
+    beside = files.prefix_of(folder / PureWindowsPath(named).name)  # takes both kinds of slash
     order = (beside, stated) if Path(named).is_absolute() else (stated, beside)
-    prefix = next(filter(_exists, order), None)
+    prefix = next(filter(files.exists, order), None)
     if not prefix:
         return None, f"{state} names {named}, which is not there"
-    surprising = prefix != order[0] or (_exists(stated) and stated.resolve() != prefix.resolve())
+    surprising = prefix != order[0] or (files.exists(stated) and stated.resolve() != prefix.resolve())
     return prefix, f"{state} names {named}: took {prefix}" if surprising else ""
-
-
-def _prefixes(folder: Path) -> list[Path]:
-    """Every checkpoint in `folder`."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    v2 = [path.with_suffix("") for path in files if path.suffix == ".index"]
-    return v2 or [path for path in files if _V1_NAME.fullmatch(path.name)]
 
 
 def _rank(prefix: Path) -> tuple[bool, int, int]:
     """Orders checkpoints of a folder: complete, then numbered, then model.ckpt, then any."""
-    complete = not (_is_lfs_pointer(_index(prefix)) or _data_problem(prefix))
+    complete = not (files.is_lfs_pointer(files.index(prefix)) or files.data_problem(prefix))
     number = _NUMBERED.search(prefix.name)
-    return (complete, 2, int(number[1])) if number else (complete, int(bool(_V1_NAME.fullmatch(prefix.name))), 0)
+    return (complete, 2, int(number[1])) if number else (complete, int(bool(files.V1_NAME.fullmatch(prefix.name))), 0)
 
 
 def _missing(path: Path) -> CheckpointError:
     name, folder = path.name, path.parent
     while not folder.is_dir():
         name, folder = folder.name, folder.parent
-    near = nearest(_PART.sub("", name), {_PART.sub("", p.name) for p in folder.iterdir()})
+    near = nearest(files.PART.sub("", name), {files.PART.sub("", p.name) for p in folder.iterdir()})
     return CheckpointError(
         f"{path}: no such checkpoint. {folder.resolve()} has no {name!r}{near}. "
         "Give a prefix such as DIR/ckpt-5, its .index file, or the directory."
@@ -314,10 +318,10 @@ def _missing(path: Path) -> CheckpointError:
 def _no_checkpoint(folder: Path) -> CheckpointError:
     where = f"{folder}: no checkpoint in this directory"
     names = sorted(path.name for path in folder.iterdir())
-    shards = [name for name in names if _PART.search(name)]
+    shards = [name for name in names if files.PART.search(name)]
     inside = sorted({path.parent for path in folder.glob("*/*.index")})
     if shards:
-        index = _PART.sub(".index", shards[0])
+        index = files.PART.sub(".index", shards[0])
         return CheckpointError(f"{where}: {shards[0]} is there without {index}. Copy {index} beside it.")
     if {"saved_model", "saved_model.pb", "frozen_inference_graph.pb"} & set(names):
         what = "give the checkpoint that it was made from, or take `visionport freeze`."
@@ -328,76 +332,24 @@ def _no_checkpoint(folder: Path) -> CheckpointError:
     return CheckpointError(f"{where} ({holds}). It should hold files such as ckpt-5.index and ckpt-5.data-*.")
 
 
-# Files
-
-_AGAIN = "Copy it again from its source."
-_PULL = "run `git lfs pull` in its repository."
+# Reading
 
 
 def _open_reader(prefix: Path):
     """TensorFlow's reader of the index (V1: of the file)."""
     import tensorflow as tf
 
-    file = _index(prefix) if _index(prefix).is_file() else prefix
-    if _is_lfs_pointer(file):
-        raise CheckpointError(f"{file} is a Git LFS pointer, not the file: {_PULL}")
-    if not all(map(any, _ends(file))):  # a good one starts with an entry and ends in a magic number
-        what = "damaged: zeros stand where its data was" if file.stat().st_size else "empty"
-        raise CheckpointError(f"{file} is {what}. {_AGAIN}")
+    given = files.for_reader(prefix)
     try:
-        return tf.compat.v1.train.NewCheckpointReader(str(prefix))
+        return tf.compat.v1.train.NewCheckpointReader(given)
     except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{file} is damaged, or no checkpoint ({_one_line(error)}). {_AGAIN}") from error
+        file = files.all_of(prefix)[0]
+        raise CheckpointError(f"{file} is damaged, or no checkpoint ({_one_line(error)}). {files.AGAIN}") from error
 
 
 def _entry(name: str, shape: list[int], dtype) -> Entry:
     size = 0 if np.dtype(dtype.as_numpy_dtype).hasobject else dtype.size
     return Entry(name, tuple(shape), dtype.base_dtype.name, size * int(np.prod(shape, dtype=np.int64)))
-
-
-def _data_problem(prefix: Path, entries: Iterable[Entry] = ()) -> str | None:
-    """Why the values of `entries` cannot be read, as sentences with what to do, or None."""
-    if not _index(prefix).is_file():
-        return None
-    shards = _shards(prefix)
-    count = int(shards[0].name[-5:]) if shards else 1
-    wanted = [f"{prefix.name}.data-{i:05d}-of-{count:05d}" for i in range(count)]
-    missing = ", ".join(sorted({*wanted} - {shard.name for shard in shards}))
-    if missing:
-        return f"{missing} is missing beside {_index(prefix)}, so values cannot be read. Copy it there."
-    for shard in shards:
-        if _is_lfs_pointer(shard):
-            return f"{shard} is a Git LFS pointer, not the data: {_PULL}"
-    size, needed = sum(shard.stat().st_size for shard in shards), sum(entry.nbytes for entry in entries)
-    if size < needed:
-        return f"{shards[0]} is truncated: {size:,} bytes where the index needs {needed:,} or more. {_AGAIN}"
-    return None
-
-
-def _index(prefix: Path) -> Path:
-    return Path(f"{prefix}.index")
-
-
-def _shards(prefix: Path) -> list[Path]:
-    """The data files that are there."""
-    found = prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*-of-*")
-    return sorted(path for path in found if _PART.search(path.name))
-
-
-def _exists(prefix: Path) -> bool:
-    return _index(prefix).is_file() or (prefix.is_file() and not _PART.search(prefix.name))  # the latter: V1
-
-
-def _is_lfs_pointer(path: Path) -> bool:
-    return path.is_file() and _ends(path)[0].startswith(b"version https://git-lfs.github.com/")
-
-
-def _ends(path: Path) -> tuple[bytes, bytes]:
-    """Its first and last 64 bytes."""
-    with path.open("rb") as file:
-        head = file.read(64)
-        file.seek(max(0, path.stat().st_size - 64))
-        return head, file.read()
 
 
 def _one_line(error: Exception) -> str:

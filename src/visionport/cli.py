@@ -9,6 +9,7 @@ import click
 
 from visionport import __version__
 from visionport.commands.common import WRONG, show
+from visionport.commands.convert import convert
 from visionport.commands.demo import demo
 from visionport.commands.export import export
 from visionport.commands.freeze import freeze
@@ -85,5 +86,5 @@ def mute_tensorflow():
     os.close(nowhere)
 
 
-for command in (export, inspect, verify, predict, freeze, demo):
+for command in (export, inspect, verify, predict, freeze, convert, demo):
     main.add_command(command)

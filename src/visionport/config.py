@@ -254,6 +254,7 @@ class SsdFeatureExtractor:
     fpn_depth: int = 256
     fpn_pass_smoothed: bool = True  # a level of the pyramid adds the one above as smoothed, not as summed
     bifpn: Bifpn | None = None
+    spaghettinet: str = ""  # which of the SpaghettiNets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,6 +298,7 @@ class Config:
     architecture: str  # what the config calls it: "ssd_mobilenet_v2_keras"
     api: Literal["tf1", "tf2"]  # which of the reference's two trained it, as the config declares
     moving_averages: bool = False  # TF1: the averages are what is exported
+    quantized: bool = False  # TF1: trained with fake quantisation to 8 bits
     text: str  # the whole config as it is exported
     labels: Mapping[int, str] | None = None  # class id (from 1) to name
     warnings: tuple[str, ...] = ()

@@ -12,9 +12,9 @@ ARGMAX_RANKING_MODES = ("gaussian_weighted_const",)
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """Convolutions with ReLU, then one of 1x1; widths come from the weights."""
+    """Convolutions with ReLU, then one of 1x1; widths come from the weights, and so does a kernel of None."""
 
-    kernel_sizes: tuple[int, ...] = (3,)
+    kernel_sizes: tuple[int | None, ...] = (3,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,32 @@ class DensePose:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeepMac:
+    """Masks of any class, from a box and embeddings by a network of their own (Birodkar et al. 2021)."""
+
+    network: str = "hourglass52"  # see models/center_net/deepmac.py
+    instance_channels: int = 256
+    pixel_channels: int = 16
+    uses_instance: bool = True  # the network sees the instance's embedding too
+    uses_coordinates: bool = True  # and where in the box a pixel is
+    mask_size: int = 32
+    channels: int = 64  # between the layers of "cond_inst"; else the weights decide
+    full_resolution: bool = False  # a mask of the whole image for each box, cut afterwards
+    crop_size: int = 256  # of that cut
+
+    @property
+    def conditional_widths(self) -> tuple[int, ...]:
+        """Output channels of each layer of "cond_instN", which has N; empty for other networks."""
+        depth = self.network.removeprefix("cond_inst")
+        return (self.channels,) * (int(depth) - 1) + (1,) if depth != self.network and depth.isdigit() else ()
+
+    @property
+    def parameter_free(self) -> bool:
+        """The embeddings are all that the mask is made of."""
+        return self.network == "embedding_projection" or bool(self.conditional_widths)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CenterNet:
     """Objects as points; reference: meta_architectures/center_net_meta_arch.py."""
 
@@ -93,9 +119,11 @@ class CenterNet:
     keypoints: tuple[KeypointTask, ...] = ()
     masks: Masks | None = None
     densepose: DensePose | None = None
+    deepmac: DeepMac | None = None
     embedding_size: int | None = None  # of tracking
     temporal_offset: bool = False
     nms: Nms | None = None
+    outputs_maps: bool = False  # all heads' maps are outputs too
     keypoint_label_map: str = ""  # the text that the keypoints were read from, for the export
 
     @property

@@ -5,6 +5,7 @@ from typing import Literal
 
 from visionport.config import (
     Anchors,
+    BatchNorm,
     BoxCoder,
     Hyperparams,
     Nms,
@@ -12,6 +13,7 @@ from visionport.config import (
     Resizer,
     SsdFeatureExtractor,
 )
+from visionport.side_inputs import SideInput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,8 @@ class BoxHeads:
     """Fully connected class and box heads of the second stage."""
 
     share_box: bool = False  # one box a proposal, not one a class
+    batch_norm: BatchNorm | None = None  # behind each
+    use_bias: bool = True
     use_dropout: bool = False  # changes the layers' indices in a TF2 checkpoint, nothing else
 
 
@@ -62,10 +66,28 @@ class MaskHead:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Context:
+    """Attention of boxes over features of other images (Beery et al. 2020, Context R-CNN)."""
+
+    max_features: int  # of other images
+    feature_length: int
+    temperature: float
+    position: Literal["post_rpn", "post_box_classifier", "none"]  # whose output it is added to
+    self_attention: bool = False  # of the image's boxes over each other
+    long_term: bool = True  # over the other images
+    in_sequence: bool = False  # the first feeds the second
+    heads: int = 1
+    layers: int = 1
+    adds_input: bool  # to what was found, as TF1's does
+    use_bias: bool  # in projections before a batch norm, as Keras's
+
+
+@dataclass(frozen=True, kw_only=True)
 class FasterRcnn:
     """Two stages: proposals, then a look at each (Ren et al. 2015); reference: faster_rcnn_meta_arch.py."""
 
     num_classes: int  # without background
+    proposals_only: bool = False  # the first stage alone
     feature_extractor: TwoStageExtractor
     resizer: Resizer
     anchors: Anchors
@@ -77,10 +99,23 @@ class FasterRcnn:
     masks: MaskHead | None = None
     post_processing: PostProcessing
     box_coder: BoxCoder  # the config cannot choose it
+    context: Context | None = None
     output_box_features: bool = False
     output_rpn_features: bool = False
+    output_map_indices: bool = False  # with the predictions below: of which map each raw box is; the reference says 0
     output_predictions: bool = False  # everything that was computed on the way, as the TF2 exporter of masks does
 
     @property
     def has_background(self) -> bool:
         return True
+
+    @property
+    def side_inputs(self) -> tuple[SideInput, ...]:
+        """What it takes besides the image."""
+        if not self.context:
+            return ()
+        shape = (None, self.context.max_features, self.context.feature_length)
+        return (
+            SideInput(name="context_features", dtype="float32", shape=shape),
+            SideInput(name="valid_context_size", dtype="int32", shape=(None,)),
+        )

@@ -3,19 +3,25 @@
 from pathlib import Path
 
 from visionport.checkpoint import OBJECT_GRAPH, VALUE, Checkpoint
+from visionport.tuned import object_graph
 
 # Where the reference puts it: exporter_lib_v2.py; exporter.py.
 PLACES = {"tf2": "checkpoint/ckpt-0", "tf1": "model.ckpt"}
 KEPT = ("model", "save_counter")  # children of a TF2 checkpoint's root
 
 
-def write(checkpoint: Checkpoint, params, folder: Path) -> Path:
+def write(checkpoint: Checkpoint, model, folder: Path) -> Path:
     """Writes the checkpoint and its state file into an export directory; returns its prefix."""
     import tensorflow as tf
 
-    prefix = folder / PLACES[checkpoint.kind]
+    prefix = folder / PLACES[model.config.api]
     prefix.parent.mkdir(exist_ok=True)
-    tensors = (object_tensors if checkpoint.kind == "tf2" else named_tensors)(checkpoint, params)
+    if model.config.api == "tf1":
+        tensors = named_tensors(checkpoint, model.params)
+    elif checkpoint.kind == "tf2":
+        tensors = object_tensors(checkpoint, model.params)
+    else:
+        tensors = rebuilt_tensors(model)
     names = sorted(tensors)
     tf.raw_ops.SaveV2(
         prefix=str(prefix),
@@ -40,6 +46,16 @@ def object_tensors(checkpoint: Checkpoint, params) -> dict:
     graph, keys = pruned(checkpoint)
     tensors = {k: held[k] if held.get(k) is not None else checkpoint[k] for k in keys}
     return tensors | ({OBJECT_GRAPH: graph} if graph else {})
+
+
+def rebuilt_tensors(model) -> dict:
+    """TF2, of a SavedModel: every weight under the object path that the architecture has for it."""
+    from visionport.models.build import locator
+
+    locate = locator(model.meta.names(model.config.model))
+    weights = {**model.params.variables, **model.params.constants}
+    found = {locate(name) or name: value for name, value in weights.items()}
+    return {path + VALUE: value for path, value in found.items()} | {OBJECT_GRAPH: object_graph(found)}
 
 
 def pruned(checkpoint: Checkpoint) -> tuple[bytes | None, list[str]]:

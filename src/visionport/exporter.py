@@ -1,19 +1,24 @@
 """The story, top to bottom: config, checkpoint, model, signatures, artifacts, verification, report."""
 
+import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from visionport import images, manifest, preprocessing
+from visionport import calibration, evaluation, images, manifest, preprocessing, side_inputs
 from visionport.config import Config, read_config
 from visionport.config_center_net import KEYPOINT_LABEL_MAP, CenterNet
 from visionport.errors import CheckpointError
-from visionport.formats import format_module
+from visionport.formats import format_module, opencv, tflite_center_net
 from visionport.formats.answers import FEEDS
 from visionport.labels import write_labels
-from visionport.options import Options
+from visionport.options import CALIBRATED, Options
 from visionport.progress import Progress, size_of
+from visionport.signatures import MORE_INPUTS, check_model, more_specs
 from visionport.staging import check_room, check_target, staged
 from visionport.verify import Check, agree, record
 
@@ -25,6 +30,7 @@ class Artifact:
     format: str
     path: str
     size: int
+    seconds: float = 0.0  # that writing it took
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,7 @@ class Export:
     artifacts: tuple[Artifact, ...]
     checks: tuple[Check, ...]  # none without verification
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what was measured and is in no file, since it is another the next time
 
     @property
     def agrees(self) -> bool:
@@ -53,11 +60,16 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
     """Makes an export directory. Raises VisionportError; then nothing is written and nothing is lost."""
     progress = progress or Progress()
     options.check()
+    if options.evaluate:
+        evaluation.check(options.evaluate)
     label_maps = options.labels, options.keypoint_label_map
     inputs = (options.config, options.checkpoint, *label_maps, *options.images)
     check_target(options.out, overwrite=options.overwrite, merge=options.merge, inputs=[p for p in inputs if p])
     pictures = images.load(options.images, options.image_size) if options.verify or options.images else {}
     config = read_config(options.config, options.config_override, *label_maps)
+    check_model(options.inputs, config)
+    options = options.settled(config.quantized)
+    side_inputs.choose(getattr(config.model, "side_inputs", ()), options.sides, options.batch)
     for name in options.formats:
         format_module(name).check(config, options)
     if options.merge:
@@ -80,17 +92,24 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
         progress.warn(text)
     with staged(options.out, overwrite=options.overwrite, merge=options.merge) as folder:
         with progress.stage("build model"):
-            model = build(config, checkpoint, freeze=options.freeze, batch=options.batch)
+            model = build(
+                config, checkpoint, selection=options.selection, batch=options.batch, side_inputs=options.sides
+            )
+        for text in model.params.notes:
+            progress.warn(text)
+        warnings = (*warnings, *model.params.notes)
         with progress.stage("trace signatures"):
             signatures = sign(model, options.inputs, batch=options.batch, image_size=options.image_size)
         artifacts = []
         for name in options.formats:
             with progress.stage(f"write {name}") as remark:
+                begun = time.perf_counter()
                 path = format_module(name).write(model, signatures, options, folder, progress)
-                artifacts.append(Artifact(format=name, path=path.name, size=size_of(path)))
+                took = time.perf_counter() - begun
+                artifacts.append(Artifact(format=name, path=path.name, size=size_of(path), seconds=took))
                 remark(f"{artifacts[-1].size / 1e6:.1f} MB")
         with progress.stage("write checkpoint and config"):
-            prefix = exported_checkpoint.write(checkpoint, model.params, folder)
+            prefix = exported_checkpoint.write(checkpoint, model, folder)
             if config.api == "tf1":
                 meta_graph.write(model, signatures[0], prefix)
             (folder / "pipeline.config").write_text(config.text, "utf-8")
@@ -103,20 +122,23 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
             with progress.stage(f"write {extra.names[0]}"):
                 extra.write(model, options, folder)
         content = describe(options, config, checkpoint, model, artifacts, folder)
-        checks, answers = (), {}
+        checks, answers, notes = (), {}, ()
         if options.verify:
             with progress.stage("verify"):
                 checks, answers = check_artifacts(model, artifacts, options, folder, content, pictures)
+            if "tflite" in options.formats and (modes := nms_modes(folder, content, pictures)):
+                checks, notes = (*checks, *modes.checks), (modes.in_words,)
             manifest.write_json(folder / "verify.json", record(checks))
         with progress.stage("write report"):
             write_report(folder, content, checks, answers, pictures, config, warnings)
             manifest.write(folder, content)
-    return Export(out=options.out, artifacts=tuple(artifacts), checks=tuple(checks), warnings=warnings)
+    artifacts, checks = tuple(artifacts), tuple(checks)
+    return Export(out=options.out, artifacts=artifacts, checks=checks, warnings=warnings, notes=notes)
 
 
 def names_of(options: Options, config: Config) -> list[str]:
     """What an export directory will hold, but for the checkpoint's shards."""
-    names = [format_module(f).NAME for f in options.formats]
+    names = [format_module(f).NAME for f in options.formats] + [opencv.NAME] * options.opencv
     names += ["checkpoint"] if config.api == "tf2" else ["checkpoint", "model.ckpt.index", "model.ckpt.meta"]
     names += ["labels.txt"] * bool(config.labels) + ["verify.json"] * options.verify
     return [*names, "pipeline.config", "report.html", "manifest.json"]
@@ -132,13 +154,11 @@ def describe(
     from visionport.models.build import LABEL_ID_OFFSET
 
     parameters = {**model.params.variables, **model.params.constants}
-    shards = sorted(checkpoint.prefix.parent.glob(f"{checkpoint.prefix.name}.*"))
-    inputs = [config.path, *(s for s in shards if s.suffix == ".index" or ".data-" in s.name)]
     return {
         "visionport": __version__,
         "tensorflow": tf.__version__,
         "options": manifest.options_record(options),
-        "inputs": {p.name: manifest.file_record(p) for p in inputs},
+        "inputs": {p.name: manifest.file_record(p) for p in (config.path, *checkpoint.paths)},
         "model": {
             "architecture": config.architecture,
             "api": config.api,
@@ -149,6 +169,7 @@ def describe(
             "checkpoint_step": checkpoint.step,
             "label_id_offset": LABEL_ID_OFFSET,
         },
+        "side_inputs": [dataclasses.asdict(i) for i in model.side_inputs],
         "preprocessing": preprocessing.describe(config.model.resizer, model.meta.normalization(config.model)),
         "artifacts": [
             {
@@ -168,21 +189,43 @@ def tensors(triples) -> list[dict[str, Any]]:
     return [{"name": n, "dtype": d, "shape": [int(x) for x in s]} for n, d, s in triples]
 
 
+def load_artifact(model, artifact: Artifact, folder: Path, content):
+    """run(image) of an artifact, with side inputs where the model takes any."""
+    run = format_module(artifact.format).load(folder / artifact.path, content)
+    return partial(run, side=side_inputs.example(model.side_inputs)) if model.side_inputs else run
+
+
 def check_artifacts(model, artifacts, options: Options, folder: Path, content, pictures):
     """Runs every artifact in its own runtime against the model: ([Check], answers), see verify.py."""
-    from visionport.formats import tflite
-    from visionport.verify import QUANTIZED, TOLERANCES, source_of, verify
+    from visionport.formats import tflite, tflite_layers
+    from visionport.verify import source_of, tolerances_for, verify
 
     kinds = [a.format for a in artifacts]
-    source = source_of(model, heads="tflite" in kinds)
-    runs = {a.format: format_module(a.format).load(folder / a.path, content) for a in artifacts}
-    lossy, tolerances = {}, {}
+    source = source_of(model, heads="tflite" in kinds, more=more_specs(options.inputs[0], options.batch))
+    loaders = {a.format: partial(load_artifact, model, a, folder, content) for a in artifacts}
+    lossy, loss = {}, ""
     if "tflite" in kinds:
         lossy["tflite"] = tflite.differences(model.config.model, options)
-        loss = tflite.loss(options)
-        tolerances["tflite"] = QUANTIZED[loss] if loss else TOLERANCES["tflite"]
-    checks, answers = verify(source, runs, pictures, lossy, tolerances)
+        loss = tflite.loss(model.config, options)
+    rounds = any(name.endswith("/min") for name in model.params.keys)  # fake quantisation; SpaghettiNet's in floats too
+    tolerances = tolerances_for(kinds, quantized=rounds, loss=loss)
+    checks, answers = verify(source, loaders, pictures, lossy, tolerances)
+    if loss in CALIBRATED and options.calibration and options.calibration.exists():
+        samples = [*islice(calibration.load(options.calibration), tflite_layers.PICTURES)]
+        (path,) = (folder / a.path for a in artifacts if a.format == "tflite")
+        checks += tflite_layers.checks(tflite.layers(model, options, path, content, samples))
+    if options.evaluate:
+        whole = {k: load() for k, load in loaders.items() if k != "tflite" or options.tflite_head == "detections"}
+        measured = evaluation.evaluate({"checkpoint": source, **whole}, options.evaluate, options.image_size)
+        checks += evaluation.checks(measured, options.evaluate, {"tflite": loss}, lossy)
     return checks, answers
+
+
+def nms_modes(folder: Path, content, pictures):
+    """What the fast mode of TFLite's op loses and saves on the pictures; None without that op."""
+    from visionport.formats import tflite, tflite_nms
+
+    return tflite_nms.compare(folder / tflite.NAME, content, pictures)
 
 
 def write_report(folder: Path, content: Mapping, checks, answers, pictures, config: Config, warnings) -> None:
@@ -251,13 +294,22 @@ def write_report(folder: Path, content: Mapping, checks, answers, pictures, conf
 def snippet(artifact: Mapping, content: Mapping) -> str:
     """Python that loads an artifact of that manifest and runs it, in the export directory."""
     p = content["preprocessing"]
-    source = artifact["signatures"][0]["inputs"][0]["name"]
+    kind = content["options"]["inputs"][0]
+    names = [i["name"] for i in artifact["signatures"][0]["inputs"]]
+    sides = side_inputs.of(content)
+    besides = {*MORE_INPUTS.get(kind, {}), *(i.name for i in sides)}
+    more = [n for n in names if n.removesuffix(":0") in besides]
+    (source,) = (n for n in names if n not in more)
     module = format_module(artifact["format"])
     text = module.SNIPPET
     if artifact["format"] == "tflite" and content["options"]["tflite_head"] != "detections":
         text = text.partition("boxes, classes")[0] + module.HEADS_SNIPPET
-    feed = FEEDS[content["options"]["inputs"][0]].format(image="image.jpg")
-    return text.format(path=artifact["path"], image="image.jpg", feed=feed, mean=p["mean"], std=p["std"], input=source)
+    given = "".join(module.MORE.format(name=n, value=n.removesuffix(":0")) for n in more)
+    feed = "\n".join([FEEDS[kind].format(image="image.jpg"), *map(side_inputs.snippet, sides)])
+    values = {"input": source, "more": given, "feed": feed}
+    if source == tflite_center_net.INPUT:  # of pixels
+        p = {"mean": 0, "std": 1}
+    return text.format(path=artifact["path"], image="image.jpg", mean=p["mean"], std=p["std"], **values)
 
 
 def shape_text(shape) -> str:

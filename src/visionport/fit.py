@@ -18,9 +18,10 @@ def fit(path: Path, config_path: Path, override: str = "") -> dict[str, Any]:
     from visionport.models.build import check
 
     checkpoint = open_checkpoint(path)
-    read, problems = 0, ()
+    read, problems, notes = 0, (), []
     try:
-        read = len(check(config, checkpoint).keys)
+        params = check(config, checkpoint)
+        read, notes = len(params.keys), params.notes
     except MismatchError as e:
         problems = e.problems
     return {
@@ -30,7 +31,7 @@ def fit(path: Path, config_path: Path, override: str = "") -> dict[str, Any]:
         "architecture": config.architecture,
         "read": read,
         "problems": [vars(p) for p in problems],
-        "warnings": [*config.warnings, *checkpoint.warnings],
+        "warnings": [*config.warnings, *checkpoint.warnings, *notes],
     }
 
 

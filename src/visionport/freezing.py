@@ -1,6 +1,6 @@
 """Any TensorFlow model to one graph of constants: a SavedModel, or a GraphDef or MetaGraph with a checkpoint."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from visionport.errors import (
     nearest,
 )
 from visionport.formats import frozen_graph
-from visionport.graph_values import from_checkpoint, initialized, reader, restored
+from visionport.graph_values import from_checkpoint, from_saved_model, initialized, restored
 
 SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
 DEFAULT_SIGNATURE = "serving_default"
@@ -24,14 +24,17 @@ DEFAULT_SIGNATURE = "serving_default"
 class Source:
     """A model to freeze. inputs and outputs: key -> tensor name, of its signature; empty where it has none.
 
-    values: variables' nodes -> their arrays, by the nodes' names.
+    values: variables' nodes -> their arrays, by the nodes' names. signature: its name. trainable: the nodes' names of
+    variables that were trained; None where nothing says so.
     """
 
     path: Path
     graph: Any
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
-    values: Callable[[Sequence[Any]], dict[str, Any]]
+    values: Callable[[Sequence[Any]], Mapping[str, Any]]
+    signature: str | None = None
+    trainable: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,17 +67,14 @@ def freeze(
     nodes -> other names for them. frozen: which variables become constants. initializers: nodes to run before.
     """
     source = read(Path(path), checkpoint, tags, signature, initializers)
-    graph, kept, renamed = trimmed(source, inputs, outputs)
-    for old, new in (names or {}).items():
-        node = next((k for k, v in renamed.items() if v == old), old)
-        graphs.known(graph, [node], "--rename")
-        renamed[node] = new
+    graph, kept, renamed = trimmed(source, inputs, outputs, names)
     chosen = [node for name, node in graphs.variables(graph).items() if frozen(name)]
     values = source.values(chosen)
-    graphs.freeze(graph, {n.name: values[n.name] for n in chosen})
+    graphs.freeze(graph, [n.name for n in chosen])
     if optimize:
+        graphs.fill(graph, values)
         graph = graphs.optimized(graph, kept)
-    graphs.finish(graph, kept, renamed, clear_devices=clear_devices)
+    graphs.finish(graph, kept, renamed, values, clear_devices=clear_devices)
     ends = {renamed.get(n, n) for n in kept}
     placeholders = [n.name for n in graph.node if n.op.startswith("Placeholder")]
     return Frozen(
@@ -85,7 +85,7 @@ def freeze(
     )
 
 
-def trimmed(source: Source, inputs: Sequence[str], outputs: Sequence[str]):
+def trimmed(source: Source, inputs: Sequence[str], outputs: Sequence[str], names: Mapping[str, str] | None = None):
     """(graph, its output nodes, {node: name that it is to have}): inlined, and without what the outputs do not need."""
     graph = source.graph
     graphs.known(graph, inputs, "--input")
@@ -99,8 +99,8 @@ def trimmed(source: Source, inputs: Sequence[str], outputs: Sequence[str]):
         name, _, index = tensor.partition(":")
         if nodes[name].op in graphs.CALLS or index not in ("", "0"):
             name = f"visionport_output_{len(kept)}"
-            end = graph.node.add(name=name, op="Identity", input=[tensor])
-            end.attr["T"].type = type_of(source, nodes[graphs.base(tensor)], int(index or 0))
+            kind = type_of(source, nodes[graphs.base(tensor)], int(index or 0))
+            graph.node.add(name=name, op="Identity", input=[tensor]).attr["T"].type = kind
             renamed[name] = key
         kept.append(name)
     for key, tensor in source.inputs.items():  # TF2's: serving_default_KEY
@@ -113,7 +113,12 @@ def trimmed(source: Source, inputs: Sequence[str], outputs: Sequence[str]):
     placeholders = [n.name for n in graph.node if n.op == "Placeholder"]
     graph = graphs.inline(graph, [*kept, *placeholders])
     graphs.needed(graph, kept)
-    return graph, kept, {k: v for k, v in renamed.items() if k in left}
+    renamed = {k: v for k, v in renamed.items() if k in left}
+    for old, new in (names or {}).items():
+        node = next((k for k, v in renamed.items() if v == old), old)
+        graphs.known(graph, [node], "--rename")
+        renamed[node] = new
+    return graph, kept, renamed
 
 
 def type_of(source: Source, node, index: int) -> int:
@@ -159,8 +164,10 @@ def read(path: Path, checkpoint=None, tags=None, signature=None, initializers=()
         return saved_model(path, tags, signature)
     if tags:
         raise OptionError(f"--tag {','.join(tags)}: only a SavedModel has tags, and {path} is a graph. Leave it out.")
-    graph, signatures = read_graph(path)
-    chosen = choose(path, signatures, signature) if signatures or signature else None
+    meta = read_meta(path)
+    graph, signatures = meta.graph_def, meta.signature_def
+    name = choose(path, signatures, signature) if signatures or signature else None
+    chosen = signatures[name] if name else None
     keys, start = restored(graph), initialized(graph, initializers) if initializers else {}
     return Source(
         path=path,
@@ -168,6 +175,8 @@ def read(path: Path, checkpoint=None, tags=None, signature=None, initializers=()
         inputs={k: v.name for k, v in chosen.inputs.items()} if chosen else {},
         outputs={k: v.name for k, v in chosen.outputs.items()} if chosen else detections(graph),
         values=lambda nodes: from_checkpoint(path, checkpoint, nodes, keys, start),
+        signature=name,
+        trainable=trained(meta),
     )
 
 
@@ -181,6 +190,12 @@ def check_binary(path: Path, binary: bool) -> None:
 
 def read_graph(path: Path):
     """(GraphDef, {signature: SignatureDef}) of a GraphDef or MetaGraphDef, as text or binary."""
+    meta = read_meta(path)
+    return meta.graph_def, dict(meta.signature_def)
+
+
+def read_meta(path: Path):
+    """The MetaGraphDef of a file that holds one, or a GraphDef, as text or binary."""
     from google.protobuf import text_format
     from google.protobuf.message import DecodeError
     from tensorflow.core.framework import graph_pb2
@@ -198,9 +213,9 @@ def read_graph(path: Path):
             found = text_format.Parse(data.decode(), kind()) if is_text else kind.FromString(data)
         except (DecodeError, text_format.ParseError, UnicodeDecodeError):
             continue
-        graph = found if isinstance(found, graph_pb2.GraphDef) else found.graph_def
-        if graph.node and all(n.op for n in graph.node):
-            return graph, {} if graph is found else dict(found.signature_def)
+        meta = found if isinstance(found, meta_graph_pb2.MetaGraphDef) else meta_graph_pb2.MetaGraphDef(graph_def=found)
+        if meta.graph_def.node and all(n.op for n in meta.graph_def.node):
+            return meta
     raise InputError(f"{path} holds no GraphDef or MetaGraphDef: is it whole? A SavedModel is given as its folder.")
 
 
@@ -219,19 +234,18 @@ def detections(graph) -> dict[str, str]:
     return {n: f"{n}:0" for n in frozen_graph.OUTPUTS if n in names} if "detection_boxes" in names else {}
 
 
-def choose(path: Path, signatures: Mapping[str, Any], name: str | None):
-    """A signature: the one named, the default, or the only one."""
+def choose(path: Path, signatures: Mapping[str, Any], name: str | None) -> str:
+    """A signature's name: the one asked for, the default, or the only one."""
     callable_ = {k: v for k, v in signatures.items() if not k.startswith("__")}
     if name is None:
         name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in callable_ or len(callable_) != 1 else next(iter(callable_))
     if name not in callable_:
         have = ", ".join(callable_) or "none"
         raise OptionError(f"{path} has no signature {name!r}{nearest(name, callable_)}. It has: {have}.")
-    return callable_[name]
+    return name
 
 
 def saved_model(path: Path, tags: Sequence[str] | None, signature: str | None) -> Source:
-    import tensorflow as tf
     from tensorflow.python.saved_model import loader_impl
 
     try:
@@ -249,28 +263,30 @@ def saved_model(path: Path, tags: Sequence[str] | None, signature: str | None) -
         raise OptionError(
             f"{path} has nothing tagged {given!r}{nearest(given, have)}. Its tag sets: {'; '.join(have)}."
         )
-    chosen = choose(path, found[0].signature_def, signature)
-
-    def values(nodes: Sequence[Any]) -> dict[str, Any]:
-        with tf.compat.v1.Session(graph=tf.Graph()) as session:
-            try:
-                loader_impl.SavedModelLoader(str(path)).load(session, sorted(wanted))
-            except (tf.errors.OpError, OSError) as e:
-                raise InputError(f"{path}: its variables cannot be read: {first_line(e)}") from None
-            reads = {n.name: reader(session.graph, n) for n in nodes}
-            return session.run(reads)  # at once: each run looks through the whole graph
-
+    (meta, *_) = found
+    name = choose(path, meta.signature_def, signature)
+    chosen, graph = meta.signature_def[name], meta.graph_def
+    keys = restored(graph)
     return Source(
         path=path,
-        graph=found[0].graph_def,
+        graph=graph,
         inputs={k: v.name for k, v in chosen.inputs.items()},
         outputs={k: v.name for k, v in chosen.outputs.items()},
-        values=values,
+        values=lambda nodes: from_saved_model(path, wanted, nodes, keys),
+        signature=name,
+        trainable=trained(meta),
     )
 
 
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def trained(meta) -> frozenset[str] | None:
+    """The nodes of a MetaGraphDef's trainable variables, by its collections or its objects; None without either."""
+    from tensorflow.core.framework import variable_pb2
+
+    listed = meta.collection_def["trainable_variables"].bytes_list.value
+    if listed:
+        return frozenset(graphs.base(variable_pb2.VariableDef.FromString(v).variable_name) for v in listed)
+    variables = [n.variable for n in meta.object_graph_def.nodes if n.HasField("variable")]
+    return frozenset(v.name for v in variables if v.trainable) if variables else None
 
 
 # --- output ---
@@ -290,18 +306,28 @@ def write(graph, target: Path, *, overwrite: bool = False) -> Path:
 
     target = Path(target)
     check_file(target, overwrite=overwrite)
-    if target.suffix == ".pbtxt":
-        data = text_format.MessageToString(graph).encode()
-    else:
-        data = graph.SerializeToString(deterministic=True)
+    parts = [text_format.MessageToString(graph).encode()] if target.suffix == ".pbtxt" else serialized(graph)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         half = target.with_name(f".{target.name}.half")
         try:
-            half.write_bytes(data)
+            with half.open("wb") as file:
+                file.writelines(parts)
             half.replace(target)
         finally:
             half.unlink(missing_ok=True)
     except OSError as e:
         raise OutputError(f"{target} cannot be written: {e.strerror}. Name another --out.") from None
     return target
+
+
+def serialized(graph) -> Iterator[bytes]:
+    """A GraphDef's bytes, a node after the other: no second copy of all weights."""
+    from google.protobuf.internal.encoder import _VarintBytes  # pyright: ignore[reportAttributeAccessIssue]
+
+    for node in graph.node:
+        data = node.SerializeToString(deterministic=True)
+        yield b"\x0a" + _VarintBytes(len(data))  # field 1, of bytes
+        yield data
+    rest = type(graph)(library=graph.library, versions=graph.versions)
+    yield rest.SerializeToString(deterministic=True)

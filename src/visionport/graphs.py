@@ -6,14 +6,17 @@ A graph here is a GraphDef that these functions change in place, or return anew 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from visionport import graph_calls
 from visionport.errors import OptionError, UnsupportedError, nearest
 
 VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
-CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+CALLS = graph_calls.CALLS
 BRANCHES = ("If", "StatelessIf", "While", "StatelessWhile", "Case", "StatelessCase")
 # v1 control flow, through which a variable's handle may pass
 PASSES = ("Identity", "Enter", "Exit", "Switch", "Merge", "NextIteration")
 REFS = {f"Ref{op}": op for op in PASSES}
+FILLS = ("InitializeTable", "InitializeTableV2", "InitializeTableFromTextFile", "InitializeTableFromTextFileV2")
+FILLS += ("LookupTableImport", "LookupTableImportV2")
 TABLES = ("HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2", "AnonymousHashTable")
 MOST = 2**31 - 1  # bytes of a protobuf message
 
@@ -123,6 +126,7 @@ def inline(graph, kept: Iterable[str]):
         for name in ("api_implements", "_noinline", "_XlaMustCompile"):
             function.attr.pop(name, None)
     graph = optimized(graph, kept, ["function"])
+    graph_calls.inline(graph)  # those that the optimizer leaves: functions with v1 control flow
     left = sorted({n.op for n in graph.node if n.op in (*CALLS, *BRANCHES)})
     if left:
         raise UnsupportedError(f"the graph has calls that cannot be inlined: {', '.join(left)}.")
@@ -157,33 +161,44 @@ def variables(graph) -> dict[str, Any]:
     return {n.name: n for n in graph.node if n.op in VARIABLES}
 
 
-def freeze(graph, values: Mapping[str, Any]) -> None:
-    """Puts constants in place of variables, and follows their handles to where they are read.
-
-    values: node name -> array.
-    """
-    import tensorflow as tf
-
-    if sum(v.nbytes for v in values.values()) > MOST:
-        raise UnsupportedError("over 2 GB of weights: more than a GraphDef can hold. Keep a SavedModel.")
+def freeze(graph, names: Iterable[str]) -> None:
+    """Puts constants, yet without values, in place of variables, and follows their handles to where they are read."""
     readers: dict[str, list[Any]] = {}
     for node in graph.node:
         for name in node.input:
             readers.setdefault(base(name), []).append(node)
     found = variables(graph)
-    for name, value in values.items():
+    for name in names:
         node = found[name]
         dtype = node.attr["dtype"].type
         handle = node.op == "VarHandleOp"
         node.Clear()
         node.name, node.op = name, "Const"
         node.attr["dtype"].type = dtype
-        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
         if handle:
             _follow(graph, name, dtype, readers)
     for node in graph.node:
         node.op = REFS.get(node.op, node.op)
         node.attr.pop("_class", None)  # a place beside a variable that is gone
+
+
+def fill(graph, values: Mapping[str, Any]) -> None:
+    """Gives the constants that `freeze` made their values, as late as can be: copies of a node hold its value too.
+
+    values: node name -> array; each is read once.
+    """
+    import tensorflow as tf
+
+    size = 0
+    for node in graph.node:
+        if node.op == "Const" and not node.attr["value"].HasField("tensor"):
+            value = values[node.name]
+            size += value.nbytes
+            if size > MOST:
+                raise UnsupportedError("over 2 GB of weights: more than a GraphDef can hold. Keep a SavedModel.")
+            made = tf.make_tensor_proto(value)
+            tensor = node.attr["value"].tensor
+            tensor.MergeFrom(made)
 
 
 def _follow(graph, name: str, dtype: int, readers) -> None:
@@ -225,14 +240,24 @@ def _attributes(node, **types: int) -> None:
         node.attr[name].type = value
 
 
-def finish(graph, kept: list[str], names: Mapping[str, str], *, clear_devices: bool = True) -> None:
-    """Drops what is not needed, renames, and refuses what a loader of constants cannot run."""
+def finish(graph, kept: list[str], names: Mapping[str, str], values: Mapping[str, Any], *, clear_devices=True) -> None:
+    """Drops what is not needed, fills constants, renames, and refuses what a loader of constants cannot run."""
     prune(graph, kept)
+    check_tables(graph)
+    fill(graph, values)
     rename(graph, dict(names))
-    tables = [n.name for n in graph.node if n.op in TABLES]
-    if tables:
-        raise UnsupportedError(f"lookup tables cannot become constants: {', '.join(tables)}. Name outputs before them.")
     for node in graph.node:
         node.attr.pop("_output_shapes", None)
         if clear_devices:
             node.device = ""
+
+
+def check_tables(graph) -> None:
+    """Raises UnsupportedError for a lookup table that no node of the graph fills."""
+    filled = {base(n.input[0]) for n in graph.node if n.op in FILLS}
+    tables = [n.name for n in graph.node if n.op in TABLES and n.name not in filled]
+    if tables:
+        raise UnsupportedError(
+            f"lookup tables cannot become constants: {', '.join(tables)}. Name outputs before them; or the node that "
+            "fills them as another output, to be run first; or keep the SavedModel, which fills them on loading."
+        )

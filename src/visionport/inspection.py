@@ -6,7 +6,7 @@ from typing import Any
 
 from visionport.checkpoint import VALUE, Checkpoint, Entry
 
-_KINDS = {"tf1": "TF1 (by names)", "tf2": "TF2 (object graph)"}
+_KINDS = {"tf1": "TF1 (by names)", "tf2": "TF2 (object graph)", "named": "SavedModel of visionport"}
 _SHOWN = 5  # names of slots, averages and counters; the variables are shown whole
 
 
@@ -69,7 +69,7 @@ def size_text(size: int) -> str:
     return f"{size} B"
 
 
-def shape_text(shape: Iterable[int]) -> str:
+def shape_text(shape: Iterable[int | str]) -> str:
     """[3, 3, 8] -> "3x3x8", [] -> "scalar"."""
     return "x".join(map(str, shape)) or "scalar"
 

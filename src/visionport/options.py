@@ -1,10 +1,14 @@
 """What a user may ask of an export, checked before anything is read."""
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from visionport.errors import OptionError, nearest
+from visionport.selection import Selection
+
+if TYPE_CHECKING:  # it needs NumPy, which --help does not
+    from visionport.side_inputs import SideInput
 
 FORMATS = ("saved_model", "frozen_graph", "tflite")
 TFLITE_NMS = ("regular", "fast")
@@ -12,7 +16,12 @@ TFLITE_HEADS = ("detections", "decoded", "raw")
 TFLITE_INPUTS = ("float", "uint8", "int8")
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "uint8", "int16x8")
 CALIBRATED = ("int8", "uint8", "int16x8")
-TFLITE_OUTPUTS = ("named", "numbered")
+TFLITE_OUTPUTS = ("both", "named", "numbered")
+
+NO_PICTURES = (
+    "--quantize {} needs --calibration: a folder or a TFRecord of about 100 typical pictures to measure activations "
+    "on. Without any, take --quantize dynamic."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +38,23 @@ class Options:
     config_override: str = ""
     labels: Path | None = None
     keypoint_label_map: Path | None = None  # of a CenterNet with keypoints; None: the config's
-    freeze: tuple[str, ...] = ()  # regular expressions over canonical names
+    freeze: tuple[str, ...] = ()  # regular expressions over canonical names, see selection.py
+    keep: tuple[str, ...] = ()
+    side_inputs: tuple[str, ...] = ()  # name:dtype:shape of the model's other inputs; none: as its config says
+    opencv: bool = False  # a text graph for OpenCV beside the frozen graph
     tflite_nms: str | None = None  # regular or fast; None: what the config's own NMS is
     max_detections: int | None = None  # TFLite's; None: the config's number
-    quantize: str = "none"  # TFLite's
+    quantize: str | None = None  # TFLite's; None: uint8 for a quantisation-aware checkpoint, else none
     calibration: Path | None = None  # folder of pictures, or TFRecord of tf.Examples
+    quantize_exclude: tuple[str, ...] = ()  # TFLite ops, or regular expressions over layers' names, that stay float32
     tflite_input: str | None = None  # None: uint8 with quantize="uint8", else float
     tflite_head: str = "detections"
     detections_per_class: int | None = None  # TFLite's regular NMS; None: the config's number
     classes_per_detection: int = 1  # TFLite's fast NMS
-    tflite_outputs: str = "named"  # or numbered: output_0 to output_3, as the TF2 reference exporter's
+    tflite_keypoints: bool = True  # of a CenterNet that has them
+    tflite_outputs: str = "both"  # named: detection_boxes...; numbered: output_0 to output_3, as the TF2 exporter's
     verify: bool = True
+    evaluate: Path | None = None  # TFRecord of labelled pictures, for mean average precision
     images: tuple[Path, ...] = ()  # to verify on; none: the bundled ones
     overwrite: bool = False
     merge: bool = False  # `out` may hold other files; none of them is overwritten
@@ -50,6 +65,16 @@ class Options:
             value = getattr(self, name)
             object.__setattr__(self, name, value if value is None else Path(value))
         object.__setattr__(self, "images", tuple(map(Path, self.images)))
+
+    @property
+    def sides(self) -> "tuple[SideInput, ...]":
+        from visionport.side_inputs import parse
+
+        return tuple(map(parse, self.side_inputs))
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(freeze=self.freeze, keep=self.keep)
 
     def check(self) -> None:
         """Raises OptionError for what is unknown or contradictory."""
@@ -64,11 +89,12 @@ class Options:
             raise OptionError(f"--format is empty. One or more of: {', '.join(FORMATS)}.")
         signatures.check(self.inputs)
         self.check_tflite()
-        for pattern in self.freeze:
-            try:
-                re.compile(pattern)
-            except re.error as e:
-                raise OptionError(f"--freeze {pattern!r} is no regular expression: {e}.") from None
+        if self.opencv and "frozen_graph" not in self.formats:
+            raise OptionError("--opencv goes with the frozen graph: add --format frozen_graph.")
+        self.selection.check()
+        names = [i.name for i in self.sides]
+        if doubled := [n for n in names if names.count(n) > 1]:
+            raise OptionError(f"--side-input {doubled[0]} is given twice.")
         if self.tflite_nms not in (None, *TFLITE_NMS):
             raise OptionError(f"--tflite-nms {self.tflite_nms!r} is unknown. One of: {', '.join(TFLITE_NMS)}.")
         if self.tflite_outputs not in TFLITE_OUTPUTS:
@@ -82,7 +108,8 @@ class Options:
         }
         changed = {name for name, value in numbers.items() if value != (1 if "classes-per" in name else None)}
         changed |= {"--tflite-nms"} if self.tflite_nms else set()
-        changed |= {"--tflite-outputs"} if self.tflite_outputs != "named" else set()
+        changed |= {"--tflite-outputs"} if self.tflite_outputs != "both" else set()
+        changed |= set() if self.tflite_keypoints else {"--no-tflite-keypoints"}
         if "tflite" not in self.formats and changed:
             raise OptionError(f"{' and '.join(sorted(changed))}: for TFLite alone; add --format tflite.")
         for name, value in numbers.items():
@@ -90,6 +117,8 @@ class Options:
                 raise OptionError(f"{name} {value}: at least 1.")
         if self.classes_per_detection > 1 and self.tflite_nms == "regular":
             raise OptionError("--classes-per-detection is for fast NMS: add --tflite-nms fast, or leave it out.")
+        if self.evaluate and not self.verify:
+            raise OptionError("--evaluate is a part of verification: leave out --no-verify.")
         if self.merge and self.overwrite:
             raise OptionError("--merge and --overwrite: one of them. --merge overwrites nothing.")
         if self.batch is not None and self.batch < 1:
@@ -97,35 +126,42 @@ class Options:
         if self.image_size is not None and min(self.image_size) < 1:
             raise OptionError(f"--image-size {self.image_size}: height and width from 1.")
 
+    def settled(self, quantized: bool) -> "Options":
+        """With `quantize` chosen. quantized: the checkpoint is quantisation-aware."""
+        chosen = "uint8" if quantized and "tflite" in self.formats else "none"
+        return replace(self, quantize=self.quantize or chosen)
+
     def check_tflite(self) -> None:
         """What is asked of a TFLite file, besides its NMS."""
         for option, value, known in (
-            ("--quantize", self.quantize, QUANTIZATIONS),
+            ("--quantize", self.quantize, (None, *QUANTIZATIONS)),
             ("--tflite-input", self.tflite_input, (None, *TFLITE_INPUTS)),
             ("--tflite-head", self.tflite_head, TFLITE_HEADS),
         ):
             if value not in known:
                 raise OptionError(f"{option} {value!r} is unknown. One of: {', '.join(v for v in known if v)}.")
         asked = {
-            "--quantize": self.quantize != "none",
+            "--quantize": self.quantize not in (None, "none"),
             "--calibration": self.calibration,
+            "--quantize-exclude": self.quantize_exclude,
             "--tflite-input": self.tflite_input,
             "--tflite-head": self.tflite_head != "detections",
         }
         for option in (name for name, given in asked.items() if given):
             if "tflite" not in self.formats:
                 raise OptionError(f"{option} is for TFLite: add --format tflite.")
-        if self.quantize in CALIBRATED and not self.calibration:
+        quantize = self.quantize or "none"
+        # uint8 needs none where the checkpoint is quantisation-aware: see formats/tflite_heads.py.
+        if quantize in ("int8", "int16x8") and not self.calibration:
+            raise OptionError(NO_PICTURES.format(quantize))
+        if self.calibration and quantize not in CALIBRATED:
             raise OptionError(
-                f"--quantize {self.quantize} needs --calibration: a folder or a TFRecord of about 100 typical "
-                "pictures to measure activations on. Without any, take --quantize dynamic."
+                f"--calibration is of no use to --quantize {quantize}; {', '.join(CALIBRATED)} are calibrated."
             )
-        if self.calibration and self.quantize not in CALIBRATED:
-            raise OptionError(
-                f"--calibration is of no use to --quantize {self.quantize}; {', '.join(CALIBRATED)} are calibrated."
-            )
-        if self.tflite_input == "int8" and self.quantize != "int8":
-            raise OptionError(f"--tflite-input int8 needs --quantize int8, not {self.quantize}.")
+        if self.quantize_exclude and quantize not in ("int8", "uint8"):
+            raise OptionError(f"--quantize-exclude is for --quantize int8 and uint8, not {quantize}.")
+        if self.tflite_input == "int8" and quantize != "int8":
+            raise OptionError(f"--tflite-input int8 needs --quantize int8, not {quantize}.")
         if self.quantize == "uint8" and self.tflite_input == "float":
             raise OptionError("--quantize uint8 is int8 with a uint8 input; for a float one take --quantize int8.")
         if self.quantize == "int16x8" and self.tflite_input == "uint8":

@@ -5,7 +5,6 @@ A forward function asks for `s / "conv1"` and `s("weights", shape)`. Behind it a
 What was missing, of a wrong shape or dtype, or never asked for is collected and raised as one table.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -13,6 +12,9 @@ from typing import Any, Literal, Protocol
 from visionport.errors import MismatchError, nearest
 
 Shape = Sequence[int | None]
+RANGES = ("_quant/min", "_quant/max")  # of fake quantisation
+UNTRAINED = ("moving_mean", "moving_variance", *RANGES)
+FROZEN = "frozen/"  # before the names of constants' nodes, by which a SavedModel's are found again
 
 
 class Tensors(Protocol):
@@ -38,8 +40,9 @@ class Params:
     """The weights of one model.
 
     checkpoint: where they come from. locate: canonical name -> the path the checkpoint knows it by, or None.
-    freeze: regular expressions; matching names become constants, the others variables.
+    frozen: which names become constants; the others are variables.
     known_unread: is this checkpoint key one that inference does not need?
+    quantized: the network was trained with fake quantisation, see ops/nn.py: layer.
     dry: make no variable, only shapes (placeholders of the graph being traced).
     """
 
@@ -48,19 +51,22 @@ class Params:
         checkpoint: Tensors,
         locate: Callable[[str], str | None],
         *,
-        freeze: Sequence[str] = (),
+        frozen: Callable[[str], bool] = lambda name: False,
         known_unread: Callable[[str], bool] = lambda key: False,
+        quantized: bool = False,
         dry: bool = False,
     ):
         self.checkpoint = checkpoint
         self.locate = locate
-        self.freeze = [re.compile(p) for p in freeze]
+        self.frozen = frozen
         self.known_unread = known_unread
+        self.quantized = quantized
         self.dry = dry
         self.variables: dict[str, Any] = {}  # canonical name -> tf.Variable, in the order of first use
         self.constants: dict[str, Any] = {}  # canonical name -> array
         self.keys: dict[str, str] = {}  # canonical name -> checkpoint key
         self.problems: list[Problem] = []
+        self.notes: list[str] = []  # what the user should know, found while the model was built
         self._new_variable: Any = None if dry else variable_class()
         self._graph: Any = None  # the graph being traced, and what was read in it
         self._values: dict[str, Any] = {}
@@ -72,10 +78,8 @@ class Params:
         """The tensor of that name; `shape` says what is known of it, None where the weights decide."""
         import tensorflow as tf
 
-        if name in self.variables:
+        if name in self.variables or name in self.constants:
             return self._read(name)
-        if name in self.constants:
-            return tf.constant(self.constants[name], name=name.replace("/", "_"))
         path = self.locate(name)
         key = self.checkpoint.key_of(path) if path else None
         if key is None:
@@ -98,11 +102,11 @@ class Params:
         if self.dry or entry.dtype != "float32":
             return tf.raw_ops.Placeholder(dtype=tf.float32, shape=tf.TensorShape(list(entry.shape)))
         value = self.checkpoint[key]
-        if any(p.search(name) for p in self.freeze):
+        if self.frozen(name):
             self.constants[name] = value
-            return tf.constant(value, name=name.replace("/", "_"))
+            return self._read(name)
         with tf.init_scope():
-            trainable = not name.endswith(("moving_mean", "moving_variance"))
+            trainable = not name.endswith(UNTRAINED)
             self.variables[name] = self._new_variable(value, trainable=trainable, name=name)
         return self._read(name)
 
@@ -112,16 +116,21 @@ class Params:
         return path is not None and self.checkpoint.key_of(path) is not None
 
     def _read(self, name: str):
-        """A variable's value, read once in each graph."""
+        """A variable's value, or a constant; once in each graph."""
         import tensorflow as tf
 
+        def read():
+            if name in self.variables:
+                return self.variables[name].value()
+            return tf.constant(self.constants[name], name=FROZEN + name)
+
         if tf.executing_eagerly():
-            return self.variables[name].value()
+            return read()
         graph = tf.compat.v1.get_default_graph()
         if self._graph is not graph:
             self._graph, self._values = graph, {}
         if name not in self._values:
-            self._values[name] = self.variables[name].value()
+            self._values[name] = read()
         return self._values[name]
 
     def _near(self, name: str) -> str:
@@ -131,8 +140,11 @@ class Params:
         """The checkpoint's keys that belong to the model: no slots, averages or counters."""
         return [k for k in self.checkpoint.entries if self.checkpoint.classify(k) == "model"]
 
-    def check(self, path: str, architecture: str) -> None:
-        """Raises MismatchError, with the table, unless every tensor was found, fitted and read."""
+    def check(self, path: str, architecture: str, hint: str = "") -> None:
+        """Raises MismatchError, with the table, unless every tensor was found, fitted and read.
+
+        hint: where missing tensors may be.
+        """
         # The names too: where a TF1 variable's average was read, the variable itself has been accounted for.
         read = {*self.keys, *self.keys.values()}
         unexpected = [
@@ -145,13 +157,25 @@ class Params:
             found = [p.kind for p in problems]
             kinds = ("missing", "wrong shape", "wrong dtype", "unexpected")
             counts = [f"{found.count(k)} {k}" for k in kinds if k in found]
-            hint = "Is it the config that this checkpoint was trained with (classes, depth multiplier, extractor)?"
+            usual = "Is it the config that this checkpoint was trained with (classes, depth multiplier, extractor)?"
+            hint = hint if hint and set(found) == {"missing"} else usual
             if set(found) == {"wrong dtype"}:
                 hint = "Cast these tensors to float32, and save the checkpoint again."
+            ranges = {p.kind for p in problems if p.name.endswith(RANGES)}
+            if ranges and all(p.name.endswith(RANGES) for p in problems):
+                hint = self._quantization_hint(ranges)
             raise MismatchError(
                 f"{path}: the checkpoint does not fit the config ({architecture}): {', '.join(counts)}. {hint}",
                 problems,
             )
+
+    def _quantization_hint(self, ranges: set[str]) -> str:
+        """ranges: the kinds of the problems, all of which are ranges of fake quantisation."""
+        if not self.quantized:
+            return "It is quantisation-aware: its config has graph_rewriter { quantization { } }."
+        if ranges == {"missing"}:
+            return "Was it trained with graph_rewriter? Take this out of the config if not."
+        return "It has fake quantisation in places where this network takes none here."
 
 
 class Scope:

@@ -1,19 +1,21 @@
 """Detections in pictures, by any artifact of an export directory, as JSON and drawn."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from visionport import images, manifest
+from visionport import images, manifest, side_inputs
 from visionport.errors import ArtifactError, InputError, OptionError
 from visionport.formats import format_module
 from visionport.staging import MANIFEST, is_export
 
 
-def load(path: Path | str, kind: str | None = None) -> tuple[Callable, Mapping[int, str]]:
+def load(path: Path | str, kind: str | None = None, side: Path | None = None) -> tuple[Callable, Mapping[int, str]]:
     """(run, labels) of an artifact: run takes uint8 [h, w, 3] and returns an answer (formats/__init__.py).
 
     path: an export directory, or one of its artifacts. kind: which format of a directory; the first by default.
+    side: an .npz with the model's side inputs, for all pictures (see side_inputs.py); zeros by default.
     """
     path = Path(path)
     if not path.exists():
@@ -40,7 +42,10 @@ def load(path: Path | str, kind: str | None = None) -> tuple[Callable, Mapping[i
     file = folder / chosen["path"]
     if not file.exists():
         raise ArtifactError(f"{file} is named by {folder / MANIFEST} but is not there. Export again.")
-    return format_module(chosen["format"]).load(file, content), read_labels(folder)
+    run = format_module(chosen["format"]).load(file, content)
+    if side is not None:
+        run = partial(run, side=side_inputs.read(side, side_inputs.of(content)))
+    return run, read_labels(folder)
 
 
 def read_labels(folder: Path) -> dict[int, str]:
@@ -58,13 +63,14 @@ def predict(
     min_score: float = 0.3,
     draw: bool = False,
     draw_dir: Path | None = None,
+    side: Path | None = None,
 ) -> list[dict[str, Any]]:
     """For each picture {image, width, height, detections: [{class, label, score, box}]}, boxes in pixels.
 
     With `draw`, also writes IMAGE_detections.png beside it or in draw_dir.
     """
     loaded = {p: images.read(p) for p in pictures}
-    run, labels = load(path, kind)
+    run, labels = load(path, kind, side)
     out = []
     for file, image in loaded.items():
         answer = run(image)

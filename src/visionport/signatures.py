@@ -8,16 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from visionport.errors import OptionError, nearest
+from visionport.errors import OptionError, UnsupportedError, nearest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """One way into the model. function: a tf.function of one tensor, traced once; its outputs are a dict."""
+    """One way into the model. function: a tf.function of one tensor and `more`, traced once; its outputs are a dict."""
 
     name: str  # the input type
     input_name: str  # "input_tensor"
     function: Any  # a tf.types.experimental.ConcreteFunction
+    more: tuple[str, ...] = ()  # names of its other inputs
 
 
 def from_images(preprocess, images):
@@ -72,6 +73,23 @@ def check(inputs: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(inputs))
 
 
+def check_model(inputs: Sequence[str], config) -> None:
+    """Raises UnsupportedError where the model does not take an input type."""
+    if BOXES in inputs and not getattr(config.model, "deepmac", None):
+        raise UnsupportedError(
+            f"{config.path}: --input {BOXES} is for models that draw masks in boxes given to them (DeepMAC); "
+            f"{config.architecture} is none here. Take image_tensor."
+        )
+
+
+def more_specs(name: str, batch: int | None = None) -> dict[str, Any]:
+    """{name: TensorSpec} of an input type's inputs besides the images."""
+    import tensorflow as tf
+
+    more = MORE_INPUTS.get(name, {})
+    return {key: tf.TensorSpec((batch, *shape), getattr(tf, dtype), key) for key, (dtype, shape) in more.items()}
+
+
 def sign(model, inputs: Sequence[str], *, batch: int | None = None, image_size=None) -> list[Signature]:
     """A signature for each input type; all call the model's one detection function.
 
@@ -85,16 +103,45 @@ def _sign(model, name, batch, image_size):
 
     dtype, images, prepare = INPUTS[name]
     shape = (batch, *image_size, 3) if images else (batch,)
+    more = more_specs(name, batch)
+    detect = model.trace(more)
+    if more and "detection_masks" not in detect.structured_outputs:
+        raise UnsupportedError(f"--input {name}: the checkpoint has no network that draws masks. Take image_tensor.")
 
-    def signature(input_tensor):
+    sides = [tf.TensorSpec(i.shape, i.dtype, i.name) for i in model.side_inputs]
+
+    def signature(input_tensor, *values):
         images, shapes = prepare(model.preprocess, input_tensor)
-        return model.detect(images, shapes)
+        return detect(images, shapes, *values)
 
     function = tf.function(signature, autograph=False)
     input_name = INPUT_NAMES[model.config.api]
     spec = tf.TensorSpec(shape, getattr(tf, dtype), name=input_name)
-    return Signature(name=name, input_name=input_name, function=function.get_concrete_function(spec))
+    concrete = function.get_concrete_function(spec, *sides, *more.values())
+    names = (*(i.name for i in model.side_inputs), *more)
+    return Signature(name=name, input_name=input_name, function=concrete, more=names)
 
+
+def heads(model):
+    """The signature `predict`, to train on: float32 images [b, H, W, c], preprocessed and without padding -> raw heads.
+
+    What they are, `predict` of the meta-architecture says; for SSD also the anchors.
+    """
+    import tensorflow as tf
+
+    def signature(images, *side):
+        shapes = tf.tile(tf.shape(images)[None, 1:], tf.stack([tf.shape(images)[0], 1]))
+        found = model.heads(images, tf.ensure_shape(shapes, (images.shape[0], 3)), *side)
+        if hasattr(model.meta, "anchors"):
+            found["anchors"] = model.meta.anchors(model.config.model, found, images, constant=False)
+        return {name: value for name, value in found.items() if name != "feature_maps"}
+
+    specs = [tf.TensorSpec(model.heads.inputs[0].shape, tf.float32, "images")]
+    specs += [tf.TensorSpec(i.shape, i.dtype, i.name) for i in model.side_inputs]
+    return tf.function(signature, autograph=False).get_concrete_function(*specs)
+
+
+PREDICT = "predict"
 
 # The reference's: exporter.py, exporter_lib_v2.py.
 INPUT_NAMES = {"tf1": "inputs", "tf2": "input_tensor"}
@@ -106,4 +153,9 @@ INPUTS = {
     "float_image_tensor": ("float32", True, from_images),  # [b, h, w, 3], 0 to 255
     "encoded_image_string_tensor": ("string", False, from_bytes),  # [b], JPEG, PNG, BMP, GIF
     "tf_example": ("string", False, from_examples),  # [b], serialized tf.train.Example with image/encoded
+    "image_and_boxes_tensor": ("uint8", True, from_images),  # and boxes float32 [b, n, 4] to draw masks in
 }
+
+BOXES = "image_and_boxes_tensor"
+# What an input type takes besides: {name: (dtype, shape behind the batch)}
+MORE_INPUTS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {BOXES: {"boxes": ("float32", (None, 4))}}

@@ -1,20 +1,24 @@
 """Verifies an export directory again, from what lies in it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
-from visionport import images, manifest
+from visionport import evaluation, images, manifest, side_inputs
 from visionport.errors import InputError
 from visionport.exporter import Artifact, check_artifacts
 from visionport.options import Options
 from visionport.verify import Check
 
 
-def verify_export(directory: Path, paths: Sequence[Path] = ()) -> list[Check]:
+def verify_export(directory: Path, paths: Sequence[Path] = (), evaluate: Path | None = None) -> list[Check]:
     """Runs each artifact of an export against the model built from its own checkpoint/ and pipeline.config.
 
     Raises InputError for what is not an export, or whose files are not those that were written.
     """
+    if evaluate:
+        evaluation.check(evaluate)
     content = manifest.read(directory)
     changed = [n for n, record in content["files"].items() if not same(directory / n, record)]
     if changed:
@@ -29,21 +33,31 @@ def verify_export(directory: Path, paths: Sequence[Path] = ()) -> list[Check]:
     from visionport.exported_checkpoint import PLACES
     from visionport.models.build import build
 
-    record = content["options"]
-    options = Options(
+    given: dict[str, Any] = {"labels": None, "keypoint_label_map": None, "images": (), "evaluate": evaluate}
+    options = replace(
+        recorded(content["options"]),
         config=directory / "pipeline.config",
         checkpoint=directory / PLACES[content["model"]["api"]],
+        config_override="",
         out=directory,
-        tflite_nms=record["tflite_nms"],
-        max_detections=record["max_detections"],
-        quantize=record.get("quantize", "none"),
-        tflite_input=record.get("tflite_input"),
-        tflite_head=record.get("tflite_head", "detections"),
+        **given,
     )
-    model = build(read_config(options.config), open_checkpoint(options.checkpoint), batch=record["batch"])
+    model = build(
+        read_config(options.config),
+        open_checkpoint(options.checkpoint),
+        batch=options.batch,
+        side_inputs=side_inputs.of(content),
+    )
     artifacts = [Artifact(format=a["format"], path=a["path"], size=0) for a in content["artifacts"]]
     checks, _ = check_artifacts(model, artifacts, options, directory, content, pictures)
     return list(checks)
+
+
+def recorded(record: Mapping[str, Any]) -> Options:
+    """The options of an export, as its manifest has them."""
+    known = {f.name for f in fields(Options)}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in known}
+    return Options(**values, out=Path())
 
 
 def same(path: Path, record) -> bool:

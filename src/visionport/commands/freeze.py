@@ -6,6 +6,7 @@ import click
 
 from visionport.commands.common import Listed, flat, quiet
 from visionport.errors import OptionError
+from visionport.selection import Selection
 
 
 @click.command(
@@ -13,10 +14,16 @@ from visionport.errors import OptionError
 Examples:
   visionport freeze saved_model --out frozen.pb
   visionport freeze model.ckpt-42.meta --checkpoint model.ckpt-42 --output scores,boxes --out frozen.pb
-  visionport freeze model.ckpt-42.meta --checkpoint model.ckpt-42 --unfrozen --out saved_model"""
+  visionport freeze model.ckpt-42.meta --checkpoint model.ckpt-42 --unfrozen --out saved_model
+  visionport freeze saved_model --keep dense --out tunable"""
 )
 @click.argument("source", type=Path)
-@click.option("--out", required=True, type=Path, help="File, .pb or .pbtxt (text); a new directory with --unfrozen.")
+@click.option(
+    "--out",
+    required=True,
+    type=Path,
+    help="File, .pb or .pbtxt (text); a new directory with --unfrozen, --freeze, --keep.",
+)
 @click.option("--checkpoint", type=Path, help="Of a graph: prefix, .index file or directory. A SavedModel has its own.")
 @click.option(
     "--tag", "tags", type=Listed(), multiple=True, help="A SavedModel's tag set. Default: serve, or the only one."
@@ -30,30 +37,64 @@ Examples:
 )
 @click.option("--rename", "names", type=Listed(), multiple=True, metavar="OLD=NEW", help="Other names of nodes.")
 @click.option("--optimize", is_flag=True, help="Fold constants and simplify, with ops that every loader knows.")
-@click.option("--unfrozen", is_flag=True, help="Write a SavedModel with variables instead.")
+@click.option("--unfrozen", is_flag=True, help="Write a SavedModel with all variables instead.")
+@click.option(
+    "--freeze",
+    "freeze_",
+    multiple=True,
+    metavar="REGEX",
+    help="Write a SavedModel in which only these variables are constants; repeatable.",
+)
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="REGEX",
+    help="Write a SavedModel in which these stay variables: without --freeze, only these. Repeatable.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the file.")
 @quiet
-def freeze(source, out, checkpoint, tags, signature, inputs, outputs, names, optimize, unfrozen, overwrite, quiet):
+def freeze(
+    source,
+    out,
+    checkpoint,
+    tags,
+    signature,
+    inputs,
+    outputs,
+    names,
+    optimize,
+    unfrozen,
+    freeze_,
+    keep,
+    overwrite,
+    quiet,
+):
     """Any TensorFlow model to one graph of constants: a SavedModel, or a .pb, .pbtxt or .meta with a checkpoint."""
     from visionport import freezing, unfreezing
 
-    names = flat(names)
+    selection = Selection(freeze=freeze_, keep=keep)
+    selection.check()
     how = {"checkpoint": checkpoint, "tags": flat(tags) or None, "signature": signature}
-    how |= {"inputs": flat(inputs), "outputs": flat(outputs)}
-    for name in names:
-        if name.count("=") != 1:
-            raise OptionError(f"--rename {name}: OLD=NEW.")
-    if unfrozen:
-        if names or optimize or overwrite:
+    how |= {"inputs": flat(inputs), "outputs": flat(outputs), "names": renames(flat(names))}
+    if unfrozen or selection:
+        if optimize or overwrite:
             raise OptionError(
-                "--rename, --optimize and --overwrite are for frozen graphs: leave them or --unfrozen out."
+                "--optimize and --overwrite are for frozen graphs: leave them out where a SavedModel is written "
+                "(--unfrozen, --freeze, --keep)."
             )
-        count = unfreezing.unfreeze(source, out, **how)
+        count = unfreezing.unfreeze(source, out, selection=selection, **how)
         text = f"{count} variables"
     else:
         freezing.check_file(out, overwrite=overwrite)
-        frozen = freezing.freeze(source, names=dict(n.split("=") for n in names), optimize=optimize, **how)
+        frozen = freezing.freeze(source, optimize=optimize, **how)
         freezing.write(frozen.graph, out, overwrite=overwrite)
         text = f"{', '.join(frozen.inputs)} -> {', '.join(frozen.outputs)}; {frozen.variables} variables frozen"
     if not quiet:
         print(f"{out}  {text}")
+
+
+def renames(given) -> dict[str, str]:
+    for name in given:
+        if name.count("=") != 1 or not all(name.split("=")):
+            raise OptionError(f"--rename {name}: OLD=NEW.")
+    return dict(name.split("=") for name in given)

@@ -12,19 +12,21 @@ from visionport.commands.common import DISAGREES, DONE, print_json, show
     epilog="""\b
 Examples:
   visionport verify exported
-  visionport verify exported --image street.jpg"""
+  visionport verify exported --image street.jpg
+  visionport verify exported --evaluate val.tfrecord"""
 )
 @click.argument("directory", type=Path)
 @click.option(
     "--image", "images", type=Path, multiple=True, help="Picture to verify on; repeatable. Default: bundled ones."
 )
+@click.option("--evaluate", type=Path, help="TFRecord of labelled pictures: mean average precision of each artifact.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def verify(directory, images, as_json):
+def verify(directory, images, evaluate, as_json):
     """Run every artifact of an export directory against the checkpoint in it."""
     from visionport import verify_export
     from visionport.verify import agree, record
     from visionport.verify_table import table
 
-    checks = verify_export.verify_export(directory, images)
+    checks = verify_export.verify_export(directory, images, evaluate)
     print_json(record(checks)) if as_json else show(table(checks))
     sys.exit(DONE if agree(checks) else DISAGREES)

@@ -21,14 +21,10 @@ def read(path, override: str = "", labels=None, keypoint_label_map=None) -> conf
             f"{pipeline.path}: models of the kind {kind!r} are not supported. Supported: {', '.join(MODELS)}; "
             "see docs/support.md."
         )
-    if pipeline.message.graph_rewriter.HasField("quantization"):
-        raise UnsupportedError(
-            f"{pipeline.path}: quantisation-aware checkpoints (graph_rewriter) are not supported yet: without their "
-            "fake quantisation they would answer differently."
-        )
     message = getattr(pipeline.message.model, kind)
     api = api_of(kind, message)
     try:
+        rewritten = quantized(pipeline.message, kind, api)
         files = {"folder": pipeline.path.parent, "keypoint_label_map": keypoint_label_map}
         model = MODELS[kind](message, api, **(files if kind == "center_net" else {}))
     except (ConfigError, UnsupportedError) as e:
@@ -39,10 +35,11 @@ def read(path, override: str = "", labels=None, keypoint_label_map=None) -> conf
         model=model,
         architecture=message.feature_extractor.type,
         api=api,
+        quantized=rewritten,
         moving_averages=api == "tf1" and pipeline.message.eval_config.use_moving_averages,
         text=exported_text(pipeline, api),
         labels=read_label_map(label_map, model.num_classes) if label_map else None,
-        warnings=pipeline.warnings,
+        warnings=(*pipeline.warnings, *ignored(pipeline.message, api)),
         source=pipeline,
     )
 
@@ -51,6 +48,28 @@ def api_of(kind: str, message) -> Literal["tf1", "tf2"]:
     """Which of the reference's two APIs builds it: TF2's extractors are named "_keras", CenterNet is TF2's alone."""
     keras = kind == "center_net" or "_keras" in message.feature_extractor.type
     return "tf2" if keras else "tf1"
+
+
+def quantized(pipeline, kind: str, api: str) -> bool:
+    """Whether the network is rewritten for fake quantisation: on TF1 alone. Its delay and symmetry are of training."""
+    if api == "tf2" or not pipeline.HasField("graph_rewriter"):
+        return False
+    q = pipeline.graph_rewriter.quantization
+    if (q.weight_bits, q.activation_bits) != (8, 8):
+        raise UnsupportedError(
+            f"graph_rewriter: weight_bits {q.weight_bits}, activation_bits {q.activation_bits}: the reference knows no "
+            "others than 8 and 8."
+        )
+    if kind != "ssd":
+        raise UnsupportedError(f"graph_rewriter: quantisation-aware checkpoints are SSD's here, not those of {kind}.")
+    return True
+
+
+def ignored(pipeline, api: str) -> list[str]:
+    """What a TF2 config says in vain."""
+    if api == "tf1" or not pipeline.HasField("graph_rewriter"):
+        return []
+    return ["graph_rewriter is ignored: in TensorFlow 2 the Object Detection API does not read it"]
 
 
 def exported_text(pipeline: Pipeline, api: str) -> str:
@@ -82,14 +101,20 @@ def ssd(m, api: str) -> config.Ssd:
         raise ConfigError("model.ssd: add_background_class and explicit_background_class exclude each other.")
     if m.HasField("mask_head_config"):
         raise UnsupportedError("model.ssd.mask_head_config: no SSD of the reference can be built with a mask head.")
+    predictor = one_of(m.box_predictor, "box_predictor_oneof", PREDICTORS, api)
+    coder = one_of(m.box_coder, "box_coder_oneof", BOX_CODERS)
+    if predictor.box_code_size != coder.code_size:
+        raise ConfigError(
+            f"box_code_size is {predictor.box_code_size}, but the box coder's codes are of {coder.code_size}."
+        )
     return config.Ssd(
         num_classes=m.num_classes,
         add_background_class=m.add_background_class,
         explicit_background_class=m.explicit_background_class,
         feature_extractor=ssd_feature_extractor(m.feature_extractor, api),
-        predictor=one_of(m.box_predictor, "box_predictor_oneof", PREDICTORS, api),
+        predictor=predictor,
         anchors=one_of(m.anchor_generator, "anchor_generator_oneof", ANCHORS),
-        box_coder=one_of(m.box_coder, "box_coder_oneof", BOX_CODERS),
+        box_coder=coder,
         resizer=one_of(m.image_resizer, "image_resizer_oneof", RESIZERS),
         post_processing=post_processing(m.post_processing),
     )
@@ -108,10 +133,12 @@ def ssd_feature_extractor(m, api: str) -> config.SsdFeatureExtractor:
         use_depthwise=m.use_depthwise,
         num_layers=m.num_layers,
         fpn_min_level=m.fpn.min_level,
-        fpn_max_level=m.fpn.max_level,
+        # What is left out is the extractor's default, which is the message's but for MnasFPN.
+        fpn_max_level=6 if "mnasfpn" in m.type and not m.HasField("fpn") else m.fpn.max_level,
         fpn_depth=m.fpn.additional_layer_depth,
         fpn_pass_smoothed=api == "tf2",
         bifpn=bifpn(m.bifpn) if m.HasField("bifpn") else None,
+        spaghettinet=m.spaghettinet_arch_name or "spaghettinet_edgetpu_m",
     )
 
 
@@ -260,6 +287,8 @@ def post_processing(m) -> config.PostProcessing:
     n = m.batch_non_max_suppression
     if not 0 <= n.iou_threshold <= 1:
         raise ConfigError(f"batch_non_max_suppression.iou_threshold is {n.iou_threshold}; it must be from 0 to 1.")
+    if n.soft_nms_sigma < 0:
+        raise ConfigError(f"batch_non_max_suppression.soft_nms_sigma is {n.soft_nms_sigma}; it is from 0.")
     if n.max_detections_per_class > n.max_total_detections:
         raise ConfigError("batch_non_max_suppression: max_detections_per_class is above max_total_detections.")
     if n.use_class_agnostic_nms and n.max_classes_per_detection > 1:
@@ -277,7 +306,7 @@ def post_processing(m) -> config.PostProcessing:
             iou_threshold=n.iou_threshold,
             max_per_class=n.max_detections_per_class,
             max_total=n.max_total_detections,
-            soft_sigma=0.0 if n.use_hard_nms else n.soft_nms_sigma,
+            soft_sigma=0.0 if n.use_hard_nms and not n.use_class_agnostic_nms else n.soft_nms_sigma,
             class_agnostic=n.use_class_agnostic_nms,
             combined=n.use_combined_nms,
             change_coordinate_frame=n.change_coordinate_frame,
@@ -305,7 +334,10 @@ def calibration(m) -> config.Calibration:
 
 
 def points(m):
-    return tuple((p.x, p.y) for p in m.x_y_pair)
+    found = tuple((p.x, p.y) for p in m.x_y_pair)
+    if not found or list(found) != sorted(found, key=lambda p: p[0]):
+        raise ConfigError("calibration_config: the x_y_pairs of a curve are at least one, in the order of their x.")
+    return found
 
 
 def one_of(message, oneof, choices, *more):

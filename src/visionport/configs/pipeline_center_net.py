@@ -1,5 +1,6 @@
 """CenterNet's part of a `pipeline.config`, and the keypoints' label map that it names."""
 
+import itertools
 from pathlib import Path, PureWindowsPath
 
 from google.protobuf import text_format
@@ -11,6 +12,7 @@ from visionport.configs.pipeline_text import UNSET, merge_text, message_class, r
 from visionport.errors import ConfigError, InputError, UnsupportedError, nearest
 
 # The class and the keypoints of COCO, as every published config means them.
+DEEPMAC = "model.center_net.deepmac_mask_estimation"
 COCO_PERSON = "/m/01g317"
 COCO_SIDES = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 COCO_KEYPOINTS = ("nose", *(f"{side}_{part}" for part in COCO_SIDES for side in ("left", "right")))
@@ -21,9 +23,9 @@ def center_net(m, *, folder: Path, keypoint_label_map=None) -> center.CenterNet:
     if m.num_classes < 1:
         raise ConfigError("model.center_net.num_classes must be at least 1.")
     if m.HasField("deepmac_mask_estimation"):
-        raise UnsupportedError("model.center_net.deepmac_mask_estimation (DeepMAC) is not supported.")
-    if m.output_prediction_dict:
-        raise UnsupportedError("model.center_net.output_prediction_dict is not supported; leave it out.")
+        m = detections_alone(m)
+    if m.output_prediction_dict and m.HasField("post_processing"):
+        raise ConfigError("center_net: the reference cannot build output_prediction_dict with post_processing.")
     if not m.HasField("object_detection_task") and not m.keypoint_estimation_task:
         raise ConfigError("model.center_net has neither object_detection_task nor keypoint_estimation_task.")
     if m.HasField("densepose_estimation_task") and not m.HasField("mask_estimation_task"):
@@ -45,9 +47,11 @@ def center_net(m, *, folder: Path, keypoint_label_map=None) -> center.CenterNet:
         keypoints=keypoint_tasks(m, classes),
         masks=masks(m.mask_estimation_task) if m.HasField("mask_estimation_task") else None,
         densepose=densepose(m.densepose_estimation_task) if m.HasField("densepose_estimation_task") else None,
+        deepmac=deepmac(m.deepmac_mask_estimation) if m.HasField("deepmac_mask_estimation") else None,
         embedding_size=m.track_estimation_task.reid_embed_size if m.HasField("track_estimation_task") else None,
         temporal_offset=m.HasField("temporal_offset_task"),
         nms=non_max_suppression(m.post_processing) if m.HasField("post_processing") else None,
+        outputs_maps=m.output_prediction_dict,
         keypoint_label_map=label_map_text(classes),
     )
 
@@ -93,6 +97,56 @@ def densepose(m) -> center.DensePose:
     return center.DensePose(class_id=m.class_id, num_parts=m.num_parts)
 
 
+# What the reference's DeepMAC does not look at.
+OTHER_TASKS = (
+    "keypoint_estimation_task",
+    "mask_estimation_task",
+    "densepose_estimation_task",
+    "track_estimation_task",
+    "temporal_offset_task",
+    "post_processing",
+    "use_depthwise",
+    "output_prediction_dict",
+)
+
+
+def detections_alone(m):
+    """The message without tasks that DeepMAC ignores."""
+    if not m.HasField("object_detection_task"):
+        raise ConfigError("model.center_net.deepmac_mask_estimation needs object_detection_task, for the boxes.")
+    alone = type(m)()
+    alone.CopyFrom(m)
+    for field in OTHER_TASKS:
+        alone.ClearField(field)
+    return alone
+
+
+def deepmac(m) -> center.DeepMac:
+    found = center.DeepMac(
+        network=m.network_type,
+        instance_channels=m.dim,
+        pixel_channels=m.pixel_embedding_dim,
+        uses_instance=m.use_instance_embedding,
+        uses_coordinates=m.use_xy,
+        mask_size=m.mask_size,
+        channels=m.num_init_channels,
+        full_resolution=m.predict_full_resolution_masks,
+        crop_size=m.postprocess_crop_size,
+    )
+    if min(found.mask_size, found.crop_size, found.channels) < 1:
+        raise ConfigError(f"{DEEPMAC}: mask_size, postprocess_crop_size and num_init_channels must be at least 1.")
+    if found.parameter_free and found.uses_instance:
+        raise ConfigError(f"{DEEPMAC}.network_type {found.network!r} needs use_instance_embedding: false.")
+    if found.network == "embedding_projection" and (found.uses_coordinates or m.dim != m.pixel_embedding_dim):
+        raise ConfigError(f"{DEEPMAC}: embedding_projection needs use_xy: false, and dim as pixel_embedding_dim.")
+    if found.conditional_widths:
+        given = (m.pixel_embedding_dim + 2 * m.use_xy, *found.conditional_widths)
+        needed = sum((k + 1) * n for k, n in itertools.pairwise(given))
+        if m.dim != needed:
+            raise ConfigError(f"{DEEPMAC}: {found.network} needs dim: {needed}, a number for each weight and bias.")
+    return found
+
+
 def non_max_suppression(m) -> config.Nms:
     nms = pipeline.post_processing(m).nms
     if nms.combined or nms.change_coordinate_frame:
@@ -107,37 +161,36 @@ def non_max_suppression(m) -> config.Nms:
 
 
 def keypoint_tasks(m, classes) -> tuple[center.KeypointTask, ...]:
-    tasks = tuple(
-        keypoint_task(t, classes, boxes=m.HasField("object_detection_task")) for t in m.keypoint_estimation_task
-    )
+    single = m.num_classes == 1 and len(m.keypoint_estimation_task) == 1
+    how = {"boxes": m.HasField("object_detection_task"), "single": single}
+    tasks = tuple(keypoint_task(t, classes, **how) for t in m.keypoint_estimation_task)
     total = sum(len(t.indices) for t in tasks)
     indices = sorted(i for t in tasks for i in t.indices)
-    single = m.num_classes == 1 and len(tasks) == 1
     if len({t.class_id for t in tasks}) < len(tasks):
         raise ConfigError("keypoint_estimation_task: two tasks are of one class.")
     if indices != list(range(total)) and not (single and len(set(indices)) == total):
         raise ConfigError(f"the keypoint label map's ids are not 0 to {total - 1}, each once: {indices}.")
-    if not single and any(t.predict_depth or t.argmax for t in tasks):
-        raise ConfigError(
-            "keypoint_estimation_task: predict_depth and argmax_postprocessing need num_classes: 1 and one task."
-        )
+    if not single and any(t.predict_depth for t in tasks):
+        raise ConfigError("keypoint_estimation_task: predict_depth needs num_classes: 1 and one task.")
     return tasks
 
 
-def keypoint_task(m, classes, *, boxes: bool) -> center.KeypointTask:
+def keypoint_task(m, classes, *, boxes: bool, single: bool) -> center.KeypointTask:
+    """boxes: the model predicts them. single: it is of one class, and this is its one task."""
     if m.keypoint_class_name not in classes:
         raise ConfigError(
             f"keypoint_class_name {m.keypoint_class_name!r} is not among the keypoint label map's classes with "
             f"keypoints{nearest(m.keypoint_class_name, list(classes))}: {', '.join(classes)}."
         )
     item = classes[m.keypoint_class_name]
-    modes = center.ARGMAX_RANKING_MODES if m.argmax_postprocessing else center.RANKING_MODES
+    argmax = m.argmax_postprocessing and single  # elsewhere the reference does not look at it
+    modes = center.ARGMAX_RANKING_MODES if argmax else center.RANKING_MODES
     mode = m.candidate_ranking_mode
     if mode not in modes:
         raise ConfigError(f"candidate_ranking_mode {mode!r} is unknown here. One of: {', '.join(modes)}.")
     if not boxes and mode not in ("min_distance", "score_distance_ratio"):
         raise ConfigError(f"candidate_ranking_mode {mode!r} needs object_detection_task, for the boxes.")
-    if m.argmax_postprocessing and not m.per_keypoint_offset:
+    if argmax and not m.per_keypoint_offset:
         raise ConfigError("argmax_postprocessing needs per_keypoint_offset.")
     return center.KeypointTask(
         name=m.task_name,
@@ -154,7 +207,7 @@ def keypoint_task(m, classes, *, boxes: bool) -> center.KeypointTask:
         candidate_threshold=m.keypoint_candidate_score_threshold,
         peak_kernel=m.peak_max_pool_kernel_size,
         ranking_mode=mode,
-        argmax=m.argmax_postprocessing,
+        argmax=argmax,
         unmatched_score=m.unmatched_keypoint_score,
         box_scale=m.box_scale,
         search_scale=m.candidate_search_scale,

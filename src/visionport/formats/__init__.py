@@ -3,7 +3,8 @@
 NAME: the artifact's file or folder in an export directory.
 check(model_config, options): raises early where the format cannot hold the model.
 write(model, signatures, options, folder, progress) -> path: the artifact, in an export directory.
-load(path, manifest) -> run: image uint8 [h, w, 3] -> answer, in the artifact's own runtime.
+load(path, manifest) -> run: image uint8 [h, w, 3] -> answer, in the artifact's own runtime. Where the model has side
+    inputs (side_inputs.py), run takes `side` too: {name: array}, zeros by default.
 signatures(path) -> list of report.SignatureView-like tuples (name, inputs, outputs).
 SNIPPET: how to load and run it, a format string of {path}.
 

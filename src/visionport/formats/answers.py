@@ -33,11 +33,24 @@ def feed(image: np.ndarray, dtype: str, *, batch: int | None = None, example: bo
     return np.array([item] * (batch or 1), object)
 
 
+# Boxes of a picture to draw masks in, for input types that take them: the whole, and three parts.
+GIVEN_BOXES = ((0.0, 0.0, 1.0, 1.0), (0.1, 0.2, 0.7, 0.6), (0.4, 0.3, 0.9, 0.95), (0.25, 0.5, 0.5, 0.75))
+
+
+def more_feed(name: str, batch: int | None = None) -> np.ndarray:
+    """What is fed to an input besides the image."""
+    assert name == "boxes", name
+    return np.repeat(np.array([GIVEN_BOXES], np.float32), batch or 1, axis=0)
+
+
 # How a snippet makes `value`, by input type.
 FEEDS = {
     "image_tensor": 'value = np.asarray(Image.open("{image}").convert("RGB"))[None]  # uint8 [1, height, width, 3]',
     "float_image_tensor": 'value = np.asarray(Image.open("{image}").convert("RGB"), np.float32)[None]  # 0 to 255',
     "encoded_image_string_tensor": 'value = np.array([open("{image}", "rb").read()], object)',
+    "image_and_boxes_tensor": """\
+value = np.asarray(Image.open("{image}").convert("RGB"))[None]  # uint8 [1, height, width, 3]
+boxes = np.array([[[0.1, 0.2, 0.7, 0.6]]], np.float32)  # [1, n, 4] as (ymin, xmin, ymax, xmax), from 0 to 1""",
     "tf_example": """\
 encoded = tf.train.Feature(bytes_list=tf.train.BytesList(value=[open("{image}", "rb").read()]))
 example = tf.train.Example(features=tf.train.Features(feature={{"image/encoded": encoded}}))
@@ -45,11 +58,14 @@ value = np.array([example.SerializeToString()], object)""",
 }
 
 
-def answer(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def answer(outputs: dict[str, np.ndarray], more=()) -> dict[str, np.ndarray]:
     """The first image's detections, without padding rows, and its other outputs.
 
     outputs: detection_boxes [b, m, 4], detection_scores, detection_classes (from 1) and num_detections [b], and more.
+    more: names of inputs besides the image. Masks of given boxes are no detection's.
     """
+    if "boxes" in more:
+        outputs = {"masks" if k == "detection_masks" else k: v for k, v in outputs.items()}
     count = int(outputs["num_detections"][0])
     rest = {k: v[0] for k, v in outputs.items() if k != "num_detections"}
     return {k: v[:count] if k.startswith("detection_") else v for k, v in rest.items()}

@@ -2,22 +2,30 @@
 
 from pathlib import Path
 
-from visionport import graphs
-from visionport.formats.answers import ATTRIBUTES, answer, feed
+from visionport import graphs, side_inputs
+from visionport.formats import opencv
+from visionport.formats.answers import ATTRIBUTES, answer, feed, more_feed
+from visionport.signatures import INPUTS
 
 NAME = "frozen_inference_graph.pb"
+LARGE = 1 << 28  # bytes of a graph whose copies count
 
 
 def check(config, options) -> None:
-    """Any model can be frozen."""
+    """Any model can be frozen; OpenCV takes not all, see opencv.py."""
+    if options.opencv:
+        opencv.check(config)
 
 
 def write(model, signatures, options, folder: Path, progress=None) -> Path:
     """Writes folder/frozen_inference_graph.pb, of the first signature; its input node is named as the input type."""
     signature = signatures[0]
-    graph = freeze(signature.function, {signature.input_name: signature.name})
+    inputs = {signature.input_name: signature.name} | {name: name for name in signature.more}
+    graph = freeze(signature.function, inputs)
     target = folder / NAME
     target.write_bytes(graph.SerializeToString(deterministic=True))
+    if options.opencv:
+        opencv.write(model, graph, folder, progress)
     return target
 
 
@@ -29,12 +37,17 @@ def freeze(function, inputs: dict[str, str]):
     """
     from tensorflow.python.framework import convert_to_constants
 
-    frozen = convert_to_constants.convert_variables_to_constants_v2(function, lower_control_flow=True)
-    graph = frozen.graph.as_graph_def()
-    del graph.library.function[:]
-    graphs.prune(graph, [t.op.name for t in (*frozen.inputs, *frozen.outputs)])
-    keys = sorted(function.structured_outputs)
-    graphs.rename(graph, node_names(frozen, [t.op.name for t in frozen.inputs], inputs, keys))
+    # The halves of convert_variables_to_constants_v2, without its end: a function of the graph, and with it four copies
+    # of the weights.
+    data = convert_to_constants._FunctionConverterDataInEager(
+        func=function, lower_control_flow=True, aggressive_inlining=False
+    )
+    graph, variables = convert_to_constants._replace_variables_by_constants(data)
+    del data, graph.library.function[:]
+    captured = {id(t) for i, t in enumerate(function.graph.internal_captures) if i in variables}
+    sources = [t.op.name for t in function.inputs if id(t) not in captured]
+    graphs.prune(graph, [*sources, *(t.op.name for t in function.outputs)])
+    graphs.rename(graph, node_names(function, sources, inputs))
     return graph
 
 
@@ -46,23 +59,41 @@ def node_names(function, sources, inputs: dict[str, str], keys=None) -> dict[str
 
 
 def load(path: Path, manifest=None):
-    """run(image) in a session that imported the graph as old code does."""
+    """run(image, side) in a session that imported the graph as old code does."""
     import tensorflow as tf
 
     definition = read(path)
     graph = tf.Graph()
     with graph.as_default():
         tf.compat.v1.import_graph_def(definition, name="")
-    session = tf.compat.v1.Session(graph=graph)
-    (source,) = (n for n in definition.node if n.op == "Placeholder")
+    session = tf.compat.v1.Session(graph=graph, config=frugal(path.stat().st_size))
+    (source,) = (n.name for n in definition.node if n.op == "Placeholder" and n.name in INPUTS)
+    more = [n.name for n in definition.node if n.op == "Placeholder" and n.name not in INPUTS]
     outputs = {n.name: graph.get_tensor_by_name(f"{n.name}:0") for n in definition.node if n.name in OUTPUTS}
-    given = graph.get_tensor_by_name(f"{source.name}:0")
+    given = graph.get_tensor_by_name(f"{source}:0")
 
-    def run(image):
-        value = feed(image, given.dtype.name, batch=given.shape[0], example=source.name == "tf_example")
-        return answer(session.run(outputs, {f"{source.name}:0": value}))
+    none = side_inputs.nothing(side_inputs.of(manifest))
+
+    def run(image, side=none):
+        value = feed(image, given.dtype.name, batch=given.shape[0], example=source == "tf_example")
+        values = {f"{source}:0": value} | {
+            f"{n}:0": side[n] if n in side else more_feed(n, given.shape[0]) for n in more
+        }
+        return answer(session.run(outputs, values), more)
 
     return run
+
+
+def frugal(size: int):
+    """Of a session: no copies of the graph to extend it by, nor those of the optimizer where the graph is large."""
+    import tensorflow as tf
+
+    config = tf.compat.v1.ConfigProto()
+    config.experimental.optimize_for_static_graph = True
+    if size > LARGE:
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+        config.graph_options.optimizer_options.opt_level = tf.compat.v1.OptimizerOptions.L0
+    return config
 
 
 def read(path: Path):
@@ -110,6 +141,7 @@ graph = tf.compat.v1.GraphDef.FromString(open("{path}", "rb").read())
 with tf.Graph().as_default(), tf.compat.v1.Session() as session:
     tf.compat.v1.import_graph_def(graph, name="")
     outputs = ["detection_boxes:0", "detection_classes:0", "detection_scores:0"]
-    boxes, classes, scores = session.run(outputs, {{"{input}": value}})
+    boxes, classes, scores = session.run(outputs, {{"{input}": value{more}}})
 print(boxes[0, 0], classes[0, 0], scores[0, 0])
 """
+MORE = ', "{name}": {value}'  # of an input besides the image

@@ -22,7 +22,8 @@ def write(model, signature, prefix: Path) -> Path:
     captured = {id(handle): inner.op.name for handle, inner in function.graph.captures}
     sources = [t.op.name for t in function.inputs if t.op.name not in captured.values()]
     graphs.prune(graph_def, [*sources, *(t.op.name for t in function.outputs)])
-    names = frozen_graph.node_names(function, sources, {signature.input_name: signature.name})
+    inputs = {signature.input_name: signature.name} | {name: name for name in signature.more}
+    names = frozen_graph.node_names(function, sources, inputs)
     graphs.rename(graph_def, names)
     with tf.Graph().as_default():
         handles = {}

@@ -3,8 +3,9 @@
 import uuid
 from pathlib import Path
 
-from visionport import graphs
-from visionport.formats.answers import answer, feed
+from visionport import graphs, side_inputs
+from visionport.formats.answers import answer, feed, more_feed
+from visionport.signatures import INPUT_NAMES, PREDICT, heads
 
 NAME = "saved_model"
 
@@ -21,6 +22,9 @@ def write(model, signatures, options, folder: Path, progress=None) -> Path:
     for name, variable in model.params.variables.items():
         root._track_trackable(variable, name)
     functions = {"serving_default": signatures[0].function} | {s.name: s.function for s in signatures}
+    if model.heads:
+        root.trainable_variables = [v for v in model.params.variables.values() if v.trainable]
+        functions[PREDICT] = heads(model)
     target = folder / NAME
     tf.saved_model.save(root, str(target), signatures=functions)
     slim(target / "saved_model.pb")
@@ -29,16 +33,23 @@ def write(model, signatures, options, folder: Path, progress=None) -> Path:
 
 
 def load(path: Path, manifest=None):
-    """run(image) by the SavedModel's default signature, whatever its input type is."""
+    """run(image, side) by the SavedModel's default signature, whatever its input type is."""
     import tensorflow as tf
 
     function = tf.saved_model.load(str(path)).signatures["serving_default"]
-    ((name, spec),) = function.structured_input_signature[1].items()
+    more = dict(function.structured_input_signature[1])
+    (name,) = (n for n in more if n in INPUT_NAMES.values())
+    spec = more.pop(name)
     example = bool(manifest) and manifest["options"]["inputs"][0] == "tf_example"
 
-    def run(image):
+    none = side_inputs.nothing(side_inputs.of(manifest))
+
+    def run(image, side=none):
         value = tf.constant(feed(image, spec.dtype.name, batch=spec.shape[0], example=example))
-        return answer({k: v.numpy() for k, v in function(**{name: value}).items()})
+        values = {name: value} | {
+            n: tf.constant(side[n] if n in side else more_feed(n, s.shape[0])) for n, s in more.items()
+        }
+        return answer({k: v.numpy() for k, v in function(**values).items()}, more)
 
     return run
 
@@ -67,9 +78,11 @@ from PIL import Image
 
 detect = tf.saved_model.load("{path}").signatures["serving_default"]
 {feed}
-answer = detect({input}=tf.constant(value))
+answer = detect({input}=tf.constant(value){more})
 print(answer["detection_boxes"][0, 0], answer["detection_classes"][0, 0], answer["detection_scores"][0, 0])
 """
+
+MORE = ", {name}=tf.constant({value})"  # of an input besides the image
 
 
 def slim(path: Path) -> None:

@@ -1,13 +1,26 @@
 """TFLite: the network converted, then `TFLite_Detection_PostProcess` appended in the flatbuffer."""
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from visionport import calibration
 from visionport.config import FixedShape, KeepAspectRatio, Ssd
-from visionport.errors import ArtifactError, UnsupportedError
-from visionport.formats import tflite_convert, tflite_graph, tflite_heads, tflite_metadata
+from visionport.config_center_net import CenterNet
+from visionport.errors import ArtifactError, OptionError, UnsupportedError
+from visionport.formats import (
+    frozen_graph,
+    tflite_center_net,
+    tflite_checks,
+    tflite_convert,
+    tflite_graph,
+    tflite_heads,
+    tflite_layers,
+    tflite_metadata,
+    tflite_trained,
+)
 from visionport.formats.answers import clipped
 from visionport.labels import write_labels
 from visionport.preprocessing import prepare
@@ -22,9 +35,20 @@ SLACK = 4_000_000
 
 
 def check(config, options) -> None:
-    """Raises UnsupportedError where the file cannot give the model's answers, InputError where pictures are missing."""
+    """Raises UnsupportedError where the file cannot give the model's answers, InputError where pictures are missing.
+
+    OptionError, where the options contradict the config.
+    """
+    tflite_heads.check(config, options)
+    if isinstance(config.model, CenterNet):
+        tflite_center_net.check(config, options)
+        return
     if not isinstance(config.model, Ssd):
-        raise UnsupportedError(f"{config.path}: --format tflite takes SSD models only; {config.architecture} is none.")
+        raise UnsupportedError(
+            f"{config.path}: --format tflite takes SSD and CenterNet models; {config.architecture} is neither."
+        )
+    if not options.tflite_keypoints:
+        raise OptionError(f"--no-tflite-keypoints: {config.architecture} is no CenterNet. Leave it out.")
     model: Ssd = config.model
     nms = model.post_processing.nms
     op, kind = options.tflite_head == "detections", model.box_coder.kind
@@ -50,6 +74,31 @@ def check(config, options) -> None:
 def write(model, signatures, options, folder: Path, progress: Progress | None = None) -> Path:
     """Writes folder/model.tflite. Input: [1, H, W, c], see tflite_heads.input_type; outputs: the op's, or the heads."""
     target = folder / NAME
+    options = options.settled(model.config.quantized)
+    data, weights = _center_net(model, options, progress) if is_center_net(model) else _ssd(model, options, progress)
+    tflite_checks.ops(data, target.name)
+    graph = tflite_graph.read_graph(data)
+    least = weights * tflite_checks.SHRINKS[options.quantize] / 2
+    if not least < graph.constant_bytes < weights + SLACK:
+        raise ArtifactError(
+            f"{target.name}: {graph.constant_bytes} bytes of constants for {weights} of weights. Please report it."
+        )
+    target.write_bytes(data)
+    return target
+
+
+def is_center_net(model) -> bool:
+    return isinstance(model.config.model, CenterNet)
+
+
+def _center_net(model, options, progress: Progress | None) -> tuple[bytes, int]:
+    """The file, and the bytes of its weights."""
+    data, weights = tflite_center_net.converted(model, options, progress or Progress())
+    return _described(data, model.config, tflite_center_net.PIXELS), weights
+
+
+def _ssd(model, options, progress: Progress | None) -> tuple[bytes, int]:
+    """The same of an SSD model, whose anchors count among the weights."""
     data, anchors = _converted(model, options, progress or Progress())
     if options.tflite_head == "detections":
         data = tflite_graph.append_detection_postprocess(
@@ -62,19 +111,9 @@ def write(model, signatures, options, folder: Path, progress: Progress | None = 
         )
     else:
         data = tflite_graph.reorder_outputs(data, tflite_heads.HEADS[options.tflite_head])
-    graph = tflite_graph.read_graph(data)
-    if graph.foreign_ops:
-        left = ", ".join(graph.foreign_ops)
-        raise ArtifactError(f"{target.name}: the converter left ops that LiteRT cannot run: {left}.")
     parameters = [*model.params.variables.values(), *model.params.constants.values()]
-    weights = 4 * sum(int(np.prod(v.shape)) for v in parameters)
-    least = weights * tflite_convert.SHRINKS[options.quantize] / 2
-    if not least < graph.constant_bytes < weights + anchors.nbytes + SLACK:
-        raise ArtifactError(
-            f"{target.name}: {graph.constant_bytes} bytes of constants for {weights} of weights. Please report it."
-        )
-    target.write_bytes(_described(data, model.config, model.meta.normalization(model.config.model)))
-    return target
+    weights = 4 * sum(int(np.prod(v.shape)) for v in parameters) + anchors.nbytes
+    return _described(data, model.config, model.meta.normalization(model.config.model)), weights
 
 
 def _described(data: bytes, config, normalization) -> bytes:
@@ -92,6 +131,8 @@ def _described(data: bytes, config, normalization) -> bytes:
 
 def _converted(model, options, progress: Progress) -> tuple[bytes, np.ndarray]:
     """The file without the op, and the anchors."""
+    if tflite_heads.trained(model.config, options):
+        return _trained(model)
     quantized = options.quantize in tflite_heads.EIGHT_BITS
     kind = tflite_heads.input_type(options)
     pixels = tflite_heads.normalizes(model.config, options)
@@ -109,11 +150,28 @@ def _converted(model, options, progress: Progress) -> tuple[bytes, np.ndarray]:
             integer_input=integer,
             integer_outputs=bool(integer) and options.tflite_head != "detections",
             examples=followed,
+            exclude=options.quantize_exclude,
         )
     return data, anchors
 
 
+def _trained(model) -> tuple[bytes, np.ndarray]:
+    """The same with the 8 bits that the network was trained for."""
+    config, n = model.config, model.meta.normalization(model.config.model)
+    if len({*n.mean}) > 1 or len({*n.std}) > 1 or n.bgr or config.model.resizer.grayscale:
+        raise UnsupportedError(
+            f"{config.path}: {config.architecture} normalises each channel otherwise, which pixels of 8 bits do not "
+            "hold. Take --quantize none."
+        )
+    function, anchors = tflite_heads.heads(model)
+    graph = frozen_graph.freeze(function, {INPUT: INPUT})
+    how = {"input_name": INPUT, "output_names": HEADS, "mean": n.mean[0], "std": n.std[0]}
+    return tflite_trained.convert(graph, **how), anchors
+
+
 SIGNATURE_OUTPUTS = {
+    # Newer pycoral looks for the numbers wherever there is a signature; people read names.
+    "both": tflite_graph.SIGNATURE_OUTPUTS + tflite_graph.REFERENCE_SIGNATURE_OUTPUTS,
     "named": tflite_graph.SIGNATURE_OUTPUTS,
     "numbered": tflite_graph.REFERENCE_SIGNATURE_OUTPUTS,
 }
@@ -139,8 +197,10 @@ def nms_mode(config: Ssd, options) -> str:
     return options.tflite_nms or ("fast" if config.post_processing.nms.class_agnostic else "regular")
 
 
-def differences(config: Ssd, options) -> str:
-    """Why the op's detections differ from the config's by design; "" where they do not."""
+def differences(config: Ssd | CenterNet, options) -> str:
+    """Why the file's detections differ from the config's by design; "" where they do not."""
+    if isinstance(config, CenterNet):
+        return tflite_center_net.differences(config, options)
     nms = config.post_processing.nms
     reasons = []
     if nms_mode(config, options) == "fast" and not nms.class_agnostic:
@@ -154,8 +214,10 @@ def differences(config: Ssd, options) -> str:
     return "; ".join(reasons)
 
 
-def loss(options) -> str:
+def loss(config, options) -> str:
     """What rounds the file's answers, as a key of verify.QUANTIZED; "" for a float32 one."""
+    if tflite_heads.trained(config, options):
+        return "trained"
     if options.quantize != "none":
         return options.quantize
     return "pixels" if tflite_heads.input_type(options) == "uint8" else ""
@@ -179,16 +241,23 @@ def load(path: Path, manifest):
     interpreter.allocate_tensors()
     (source,) = interpreter.get_input_details()
     outputs = interpreter.get_output_details()
+    pixels = source["name"] == tflite_center_net.INPUT
+    preprocessing = fed(source, manifest["preprocessing"])
     names = {name for pair in tflite_heads.HEADS.values() for name in pair}
-    shown = [d for d in interpreter.get_tensor_details() if d["name"] in names]
+    shown = outputs if pixels else [d for d in interpreter.get_tensor_details() if d["name"] in names]
 
     def run(image):
-        prepared, extent = prepare(image, manifest["preprocessing"], source["dtype"], source["quantization"])
+        prepared, extent = prepare(image, preprocessing, source["dtype"], source["quantization"])
         interpreter.set_tensor(source["index"], prepared)
         interpreter.invoke()
         # The op comes last, so nothing has taken its inputs' place yet.
-        found = {d["name"]: dequantized(interpreter.get_tensor(d["index"])[0], d["quantization"]) for d in shown}
-        if len(outputs) == 4:
+        found = {
+            d["name"]: tflite_layers.dequantized(interpreter.get_tensor(d["index"])[0], d["quantization"])
+            for d in shown
+        }
+        if "detection_boxes" in found:
+            return tflite_center_net.described(found, extent)
+        if len(outputs) == 4 and not pixels:
             boxes, classes, scores, count = (interpreter.get_tensor(o["index"])[0] for o in outputs)
             boxes = (boxes / np.tile(extent, 2)).astype(np.float32)  # the op's are of the padded image
             rows = {"detection_boxes": boxes, "detection_scores": scores, "detection_classes": classes + 1}
@@ -198,9 +267,25 @@ def load(path: Path, manifest):
     return run
 
 
-def dequantized(value: np.ndarray, quantization: tuple[float, int]) -> np.ndarray:
-    scale, zero = quantization
-    return (value.astype(np.float32) - zero) * np.float32(scale) if scale else value
+def fed(source, preprocessing):
+    """What the input of that detail takes, as a manifest's preprocessing."""
+    if source["name"] != tflite_center_net.INPUT:
+        return preprocessing
+    pixels = tflite_center_net.PIXELS
+    return {**preprocessing, "mean": pixels.mean, "std": pixels.std, "bgr": False}
+
+
+def layers(model, options, path: Path, manifest, pictures) -> list[tflite_layers.Layer]:
+    """What integer quantisation costs each layer, on `pictures` (uint8 [h, w, 3]); the worst loss first."""
+    plain = {"quantize": "none", "calibration": None, "tflite_input": None, "quantize_exclude": ()}
+    with tempfile.TemporaryDirectory() as folder:
+        exact = write(model, (), replace(options, **plain), Path(folder)).read_bytes()
+
+    def feed(source):
+        how = fed(source, manifest["preprocessing"]), source["dtype"], source["quantization"]
+        return [prepare(picture, *how)[0] for picture in pictures]
+
+    return tflite_layers.layers(exact, path.read_bytes(), feed)
 
 
 def signatures(path: Path):
@@ -226,7 +311,7 @@ if source["dtype"] == np.int8:
     value = np.rint(value / source["quantization"][0]) + source["quantization"][1]
 detector.set_tensor(source["index"], value.astype(source["dtype"]))
 detector.invoke()
-boxes, classes, scores, count = (detector.get_tensor(o["index"]) for o in detector.get_output_details())
+boxes, classes, scores, count, *keypoints = (detector.get_tensor(o["index"]) for o in detector.get_output_details())
 print(boxes[0, 0], classes[0, 0], scores[0, 0])  # classes from 0: lines of labels.txt
 """
 # With --tflite-head raw or decoded, in place of its last two lines.

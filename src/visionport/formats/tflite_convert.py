@@ -1,15 +1,15 @@
 """A traced function becomes a TFLite file of a given quantisation, by TensorFlow's converter."""
 
+import contextlib
 import copy
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from visionport.formats import tflite_graph
+from visionport.formats import tflite_checks, tflite_graph, tflite_layers
 
-# What of the float32 weights' bytes is left.
-SHRINKS = {"none": 1.0, "float16": 0.5, "dynamic": 0.25, "int8": 0.25, "uint8": 0.25, "int16x8": 0.25}
 INTEGER = ("int8", "uint8", "int16x8")  # these need calibration
 
 
@@ -21,36 +21,77 @@ def convert(
     integer_input: str = "",
     integer_outputs: bool = False,
     examples: Iterable[np.ndarray] = (),
+    exclude: Sequence[str] = (),
 ) -> bytes:
     """TFLite of a concrete function with a dict of outputs; its tensors are called as the inputs and outputs are.
 
-    input_name: what its only input's tensor is to be called. quantize: a key of SHRINKS. integer_input: "int8" or
-    "uint8", the type of the input of a fully quantised file, which else is the function's. integer_outputs: the outputs
-    are of that type too; else each ends in a DEQUANTIZE of its own, so that no two share a scale. examples: float32
-    inputs to calibrate with.
+    input_name: what its only input's tensor is to be called. quantize: a key of tflite_checks.SHRINKS. integer_input:
+    "int8" or "uint8", the type of the input of a fully quantised file, which else is the function's. integer_outputs:
+    the outputs are of that type too; else each ends in a DEQUANTIZE of its own, so that no two share a scale. examples:
+    float32 inputs to calibrate with. exclude: ops and layers that stay float32, of int8 and uint8 (tflite_layers.py).
 
     Frozen first: the converter may keep variables without a word.
     """
     import tensorflow as tf
-    from absl import logging
     from tensorflow.python.framework import convert_to_constants
 
     frozen = convert_to_constants.convert_variables_to_constants_v2(function)
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)  # it warns that the function has no object to hold its variables
-    try:
+    with quietly():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of missing statistics of inputs, which only fake-quantised graphs need
-            data = configured(converter, quantize, integer_input, integer_outputs, examples).convert()
-    finally:
-        logging.set_verbosity(verbosity)
+        configured(converter, quantize, integer_input, integer_outputs, examples)
+        data = except_for(exclude, converter) if exclude else converter.convert()
     # The converter may change the order of outputs, but keeps their names; they are flattened in the order of the keys.
     keys = sorted(function.structured_outputs)
     names = {t.op.name: key for t, key in zip(frozen.outputs, keys, strict=True)}
     (source,) = (t.name for t in tflite_graph.read_graph(data).inputs)
     data = tflite_graph.rename_tensors(data, names | {source: input_name})
-    return own_biases(data) if quantize == "int16x8" else data
+    data = own_biases(data) if quantize == "int16x8" else data
+    tflite_checks.converted(data, frozen, keys, quantize=quantize, partly=bool(exclude))
+    return data
+
+
+def convert_plain(function) -> tuple[bytes, list[str]]:
+    """A float32 TFLite of a concrete function without variables, and the names of its inputs, in their order."""
+    import tensorflow as tf
+    from tensorflow.python.framework import convert_to_constants
+
+    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+    with quietly():
+        data = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+    names = {t.op.name: key for t, key in zip(frozen.outputs, sorted(function.structured_outputs), strict=True)}
+    return tflite_graph.rename_tensors(data, names), [t.op.name for t in frozen.inputs]
+
+
+def except_for(exclude: Sequence[str], converter) -> bytes:
+    """What the converter makes for int8, but for the ops and layers to exclude, which it has no option for."""
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter._experimental_calibrate_only = True
+    calibrated = converter.convert()
+    ops, layers = tflite_layers.excluded(calibrated, exclude)
+    made: Any = mlir_quantize(
+        calibrated,
+        input_data_type=converter.inference_input_type,
+        output_data_type=converter.inference_output_type,
+        denylisted_ops=ops,
+        denylisted_nodes=layers,
+    )
+    return made
+
+
+@contextlib.contextmanager
+def quietly():
+    """Without the converter's warnings: of functions that have no object to hold their variables, of old interfaces."""
+    from absl import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def configured(converter, quantize: str, integer_input: str, integer_outputs: bool, examples: Iterable[np.ndarray]):

@@ -8,7 +8,6 @@ same input gives the same bytes. Metadata comes last: a file with label files pa
 The schema is the runtime's own (`ai_edge_litert.schema_py_generated`), imported when needed; TensorFlow is not.
 """
 
-import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,11 @@ from typing import Any
 import numpy as np
 
 from visionport.errors import ArtifactError, OptionError, UnsupportedError, nearest
+from visionport.formats.tflite_flatbuffer import make as _make
+from visionport.formats.tflite_flatbuffer import op_names
+from visionport.formats.tflite_flatbuffer import parse as _parse
+from visionport.formats.tflite_flatbuffer import serialize as _serialize
+from visionport.formats.tflite_flatbuffer import text as _text
 
 POSTPROCESS = "TFLite_Detection_PostProcess"
 SIGNATURE = "serving_default"
@@ -26,7 +30,6 @@ SIGNATURE_OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores",
 REFERENCE_SIGNATURE_OUTPUTS = ("output_3", "output_2", "output_1", "output_0")
 
 VARIABLE_OPS = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
-MAX_BYTES = 2**31 - 1  # flatbuffer offsets are 32 bits, and read as signed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +59,8 @@ class Graph:
 
 def read_graph(model: bytes) -> Graph:
     """Inputs, outputs, op counts and the bytes of constants (each shared buffer once) of a TFLite file."""
-    from ai_edge_litert import schema_py_generated as schema
-
     parsed = _parse(model)
-    builtin = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    codes = [
-        _text(code.customCode) if code.customCode else builtin.get(_code(code), f"BUILTIN_{_code(code)}")
-        for code in parsed.operatorCodes or ()
-    ]
+    codes = [name for name, _ in op_names(parsed)]
     ops = Counter(codes[op.opcodeIndex] for graph in parsed.subgraphs for op in graph.operators or ())
     constants = {tensor.buffer for graph in parsed.subgraphs for tensor in graph.tensors or ()}
     main = parsed.subgraphs[0]
@@ -103,6 +100,13 @@ def reorder_outputs(model: bytes, names: Sequence[str]) -> bytes:
     return _serialize(parsed)
 
 
+def sign(model: bytes, outputs: Mapping[str, str]) -> bytes:
+    """The model with one signature, of its inputs and of `outputs`: {name there: tensor's name}."""
+    parsed = _parse(model, edit=True)
+    _sign(parsed, {key: _output(parsed, name) for key, name in outputs.items()})
+    return _serialize(parsed)
+
+
 def append_detection_postprocess(
     model: bytes,
     *,
@@ -126,7 +130,9 @@ def append_detection_postprocess(
 
     model: a TFLite file. box_encodings, class_scores: which of its outputs, by position, tensor name or signature
     name (the names are safer: the converter does not keep positions); float32 [1, n, 4] as (y, x, h, w) codes, and
-    float32 [1, n, num_classes], or one more with the background first, after the sigmoid or softmax.
+    float32 [1, n, num_classes], or one more with the background first, after the sigmoid or softmax. Either may be
+    uint8, which the op knows too: it reads such scores itself; codes get a DEQUANTIZE, since it would want anchors of 8
+    bits with them, which moves boxes by up to half a percent of the image.
     anchors: float32 [n, 4] as (ycenter, xcenter, h, w), normalised. num_classes: without background.
     detections_per_class: read in regular mode only. max_classes_per_detection: more than 1 in fast mode only.
 
@@ -138,7 +144,8 @@ def append_detection_postprocess(
     The signature `serving_default` keeps its inputs and gives `detection_boxes`, `detection_classes`,
     `detection_scores` and `num_detections`, the names of the TF Object Detection API's SavedModels. The TF2 reference
     exporter's files, and clients written for TFLite Model Maker, say `output_0` (count), `output_1` (scores),
-    `output_2` (classes) and `output_3` (boxes) instead: pass `REFERENCE_SIGNATURE_OUTPUTS` for those.
+    `output_2` (classes) and `output_3` (boxes) instead: pass `REFERENCE_SIGNATURE_OUTPUTS` for those, or
+    both, eight names, for all.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -148,6 +155,8 @@ def append_detection_postprocess(
         raise ArtifactError(f"the model has {POSTPROCESS} already; append it to the raw heads")
     boxes, scores = _output(parsed, box_encodings), _output(parsed, class_scores)
     _check_inputs(_describe(main.tensors[boxes]), _describe(main.tensors[scores]), anchors, num_classes)
+    if main.tensors[boxes].type == schema.TensorType.UINT8:
+        boxes = _dequantize(parsed, boxes)
     options = {
         "max_detections": int(max_detections),
         "max_classes_per_detection": int(max_classes_per_detection),
@@ -162,8 +171,8 @@ def append_detection_postprocess(
         "use_regular_nms": bool(use_regular_nms),
     }
     _check_options(options)
-    if len(set(signature_outputs)) != 4:
-        raise OptionError(f"signature_outputs must be four different names, got {list(signature_outputs)}")
+    if len(set(signature_outputs)) != len(signature_outputs) or len(signature_outputs) not in (4, 8):
+        raise OptionError(f"signature_outputs must be four or eight different names, got {list(signature_outputs)}")
 
     parsed.buffers.append(_make(schema.BufferT, data=np.frombuffer(anchors.tobytes(), np.uint8)))
     anchors_index = _add_tensor(main, "anchors", anchors.shape, buffer=len(parsed.buffers) - 1)
@@ -186,7 +195,7 @@ def append_detection_postprocess(
         )
     )
     main.outputs = np.array(outputs, np.int32)
-    _sign(parsed, dict(zip(signature_outputs, outputs, strict=True)))
+    _sign(parsed, {name: outputs[i % 4] for i, name in enumerate(signature_outputs)})
     return _serialize(parsed)
 
 
@@ -201,10 +210,11 @@ def _check_inputs(boxes: Tensor, scores: Tensor, anchors: np.ndarray, num_classe
         ("box encodings", boxes, [4]),
         ("class scores", scores, [num_classes, num_classes + 1]),
     ):
-        if tensor.dtype != "float32" or tensor.shape not in [(1, n, width) for width in widths]:
+        known = tensor.dtype == "float32" or (tensor.dtype == "uint8" and tensor.quantization)
+        if not known or tensor.shape not in [(1, n, width) for width in widths]:
             raise ArtifactError(
-                f"{what} must be float32 [1, {n}, {' or '.join(map(str, widths))}] for {n} anchors and {num_classes} "
-                f"classes, but {tensor.name!r} is {tensor.dtype} {list(tensor.shape)}"
+                f"{what} must be float32 or uint8 [1, {n}, {' or '.join(map(str, widths))}] for {n} anchors and "
+                f"{num_classes} classes, but {tensor.name!r} is {tensor.dtype} {list(tensor.shape)}"
             )
 
 
@@ -258,6 +268,21 @@ def _sign(parsed, outputs: Mapping[str, int]) -> None:
     parsed.signatureDefs = [signature]
 
 
+def _dequantize(parsed, index: int) -> int:
+    """The index of a float32 tensor of the same values."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    main, code = parsed.subgraphs[0], schema.BuiltinOperator.DEQUANTIZE
+    tensor = main.tensors[index]
+    name = _text(tensor.name)  # stays with the last, whose place in memory nothing takes
+    tensor.name = f"{name}_uint8"
+    out = _add_tensor(main, name, tensor.shape)
+    parsed.operatorCodes.append(_make(schema.OperatorCodeT, builtinCode=code, deprecatedBuiltinCode=code, version=1))
+    ends = {"inputs": np.array([index], np.int32), "outputs": np.array([out], np.int32)}
+    main.operators.append(_make(schema.OperatorT, opcodeIndex=len(parsed.operatorCodes) - 1, **ends))
+    return out
+
+
 def _add_tensor(graph, name: str, shape: Sequence[int], buffer: int = 0) -> int:
     """A new float32 tensor's index. Buffer 0 is the empty one, by the schema: no constant."""
     from ai_edge_litert import schema_py_generated as schema
@@ -308,91 +333,3 @@ def _describe(tensor) -> Tensor:
         dtype=dtypes[tensor.type],
         quantization=quantization,
     )
-
-
-def _parse(model: bytes, edit: bool = False) -> Any:
-    """The file as the schema's `ModelT`; its buffers are views of `model`, not copies."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    if len(model) > MAX_BYTES:
-        raise ArtifactError(f"the TFLite model has {len(model):,} bytes; a flatbuffer holds at most {MAX_BYTES:,}")
-    if model[4:8] != b"TFL3":
-        raise ArtifactError("not a TFLite file: the identifier 'TFL3' is missing")
-    try:
-        parsed = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
-    except (IndexError, TypeError, ValueError, struct.error) as error:
-        raise ArtifactError(f"the TFLite file is damaged or cut short: {error}") from error
-    if not parsed.subgraphs or not parsed.buffers:
-        raise ArtifactError("the TFLite file holds no graph")
-    if edit:
-        _check_editable(model, parsed)
-    return parsed
-
-
-def _check_editable(model: bytes, parsed) -> None:
-    """Refuses what would get lost when the flatbuffer is written again."""
-    if model[-22:-18] == b"PK\5\6":  # the end record of a zip file
-        raise ArtifactError("the TFLite file has packed metadata files, which an edit would lose: add metadata last")
-    if any(buffer.offset > 1 for buffer in parsed.buffers):
-        raise ArtifactError("the TFLite file keeps its weights behind the flatbuffer (a model over 2 GB): unsupported")
-    if len(parsed.signatureDefs or ()) > 1:
-        keys = ", ".join(_text(signature.signatureKey) for signature in parsed.signatureDefs)
-        raise ArtifactError(f"the TFLite file has several signatures ({keys}); convert one")
-    for graph in parsed.subgraphs:
-        for op in graph.operators or ():
-            lost = op.builtinOptionsType and op.builtinOptions is None
-            if lost or (op.builtinOptions2Type and op.builtinOptions2 is None):
-                raise ArtifactError("the TFLite file has an op newer than ai-edge-litert: update ai-edge-litert")
-
-
-def _serialize(parsed) -> bytes:
-    import flatbuffers
-
-    parsed.buffers = [_AlignedBuffer(buffer.data) for buffer in parsed.buffers]
-    weights = sum(buffer.data.size for buffer in parsed.buffers if buffer.data is not None)
-    if weights > MAX_BYTES:
-        raise ArtifactError(f"the TFLite model has {weights:,} bytes of weights; a file holds at most {MAX_BYTES:,}")
-    builder = flatbuffers.Builder(min(weights + (1 << 20), MAX_BYTES))
-    try:
-        builder.Finish(parsed.Pack(builder), file_identifier=b"TFL3")
-    except flatbuffers.builder.BuilderSizeError as error:
-        raise ArtifactError(f"the TFLite model does not fit in a file of {MAX_BYTES:,} bytes") from error
-    return bytes(memoryview(builder.Bytes)[builder.Head() :])
-
-
-class _AlignedBuffer:
-    """A buffer that packs itself 16-byte aligned, as the schema says and the generated code does not."""
-
-    def __init__(self, data: np.ndarray | None):
-        self.data = data
-
-    def Pack(self, builder):  # noqa: N802 (the generated code calls it)
-        from ai_edge_litert import schema_py_generated as schema
-
-        data = None
-        if self.data is not None:
-            size = self.data.size
-            builder.StartVector(1, size, 16)
-            builder.head -= size
-            builder.Bytes[builder.head : builder.head + size] = self.data.data
-            data = builder.EndVector()
-        schema.BufferStart(builder)
-        if data is not None:
-            schema.BufferAddData(builder, data)
-        return schema.BufferEnd(builder)
-
-
-def _make(kind: Any, **fields) -> Any:
-    made = kind()
-    for name, value in fields.items():
-        setattr(made, name, value)
-    return made
-
-
-def _code(operator_code) -> int:
-    # Old files have only the byte; new ones hold 127 in it for codes that do not fit.
-    return max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode)
-
-
-def _text(name: bytes | str | None) -> str:
-    return name.decode() if isinstance(name, bytes) else name or ""

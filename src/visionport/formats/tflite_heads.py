@@ -3,7 +3,8 @@
 import numpy as np
 
 from visionport import calibration
-from visionport.errors import UnsupportedError
+from visionport.errors import OptionError, UnsupportedError
+from visionport.options import NO_PICTURES
 from visionport.preprocessing import describe, prepare, to_pixels
 
 INPUT = "normalized_input_image_tensor"
@@ -40,6 +41,39 @@ def heads(model, *, head: str = "raw", pixels: bool = False, dtype: str = "float
 
     spec = tf.TensorSpec((1, *model.input_size), tf.dtypes.as_dtype(dtype), name=INPUT)
     return tf.function(raw, autograph=False).get_concrete_function(spec), ssd.box_ops.centers(kept["anchors"])
+
+
+def check(config, options) -> None:
+    """Raises where a quantisation-aware checkpoint, or any other, cannot have the 8 bits that are asked for."""
+    settled = options.settled(config.quantized)
+    if not config.quantized:
+        if settled.quantize == "uint8" and not options.calibration:
+            raise OptionError(NO_PICTURES.format("uint8"))
+        return
+    if settled.quantize not in ("uint8", "none"):
+        raise OptionError(
+            f"--quantize {settled.quantize}: this checkpoint was trained for 8 bits (graph_rewriter) and gives them by "
+            "itself: leave it out, or take --quantize none for a float32 file that rounds as the 8 bits do."
+        )
+    if options.calibration:
+        raise OptionError("--calibration is of no use: this checkpoint was trained with its ranges (graph_rewriter).")
+    if settled.quantize == "none":
+        return
+    if options.quantize_exclude:
+        raise OptionError("--quantize-exclude: a quantisation-aware checkpoint's 8 bits are for all of its network.")
+    if options.tflite_input == "float":
+        raise OptionError(
+            "--tflite-input float: the 8-bit file of a quantisation-aware checkpoint takes pixels. Add --quantize none."
+        )
+    if options.tflite_head == "decoded":
+        raise OptionError(
+            "--tflite-head decoded: nothing was trained to hold boxes in 8 bits. Take raw, or add --quantize none."
+        )
+
+
+def trained(config, options) -> bool:
+    """Is the file made of the 8 bits that the network was trained for? Options are settled."""
+    return config.quantized and options.quantize == "uint8"
 
 
 def input_type(options) -> str:

@@ -37,7 +37,10 @@ HEADS = {
     "class_scores": "Scores of all anchors and classes.",
     "raw_detection_boxes": "Boxes as (ymin, xmin, ymax, xmax) of all anchors, from 0 to 1 of the image, not clipped.",
     "raw_detection_scores": "Scores of all anchors and classes.",
+    "detection_keypoints": "Keypoints as (y, x) of each detection, from 0 to 1 of the image.",
+    "detection_keypoint_scores": "Scores of the keypoints, from 0 to 1.",
 }
+FIRST = (tflite_graph.POSTPROCESS, "detection_boxes")  # the first output of files with detections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +92,16 @@ def _content(graph, name: str, description: str, image: Image, labelled: bool) -
         tables4=[unit],
         table5=write.table(floats0=high, floats1=low),
     )
-    if len(graph.outputs) == 4:
+    kinds = [HEADS.get(t.name, f"The head {t.name}'s map.") for t in graph.outputs]
+    if graph.outputs[0].name in FIRST:
         outputs = [_detection(write, key, labelled) for key in DETECTIONS]
+        for tensor, what in list(zip(graph.outputs, kinds, strict=True))[len(DETECTIONS) :]:
+            outputs.append(write.table(text0=tensor.name, text1=what, table3=_feature(write)))
         group = write.table(text0="detection_result", texts1=list(DETECTIONS)[:3])
         groups = {"tables8": [group]}
     else:
-        plain = [(t.name, HEADS[t.name]) for t in graph.outputs]
-        outputs = [write.table(text0=n, text1=what, table3=_feature(write)) for n, what in plain]
+        plain = zip(graph.outputs, kinds, strict=True)
+        outputs = [write.table(text0=t.name, text1=what, table3=_feature(write)) for t, what in plain]
         groups = {}
     subgraph = write.table(tables2=[source], tables3=outputs, **groups)
     root = write.table(text0=name, text1=description, tables3=[subgraph], text7=PARSER)
@@ -179,3 +185,95 @@ def _packed(model: bytes, files: Mapping[str, str]) -> bytes:
         for name, text in files.items():
             archive.writestr(zipfile.ZipInfo(name), text.encode("utf-8"))
     return stream.getvalue()
+
+
+# --- reading ---
+
+
+def read(model: bytes, parsed) -> dict[str, Any] | None:
+    """What the metadata says, ready for JSON; None for a file without. `parsed`: the file as the schema's `ModelT`."""
+    for entry in parsed.metadata or ():
+        if tflite_graph._text(entry.name) == NAME and (data := parsed.buffers[entry.buffer].data) is not None:
+            root = _Reader.root(bytes(data))
+            graphs = [
+                {
+                    "name": g.text(0),
+                    "description": g.text(1),
+                    "inputs": [_tensor(t) for t in g.tables(2)],
+                    "outputs": [_tensor(t) for t in g.tables(3)],
+                }
+                for g in root.tables(3)
+            ]
+            texts = {"name": 0, "description": 1, "version": 2, "author": 4, "license": 5, "min_parser_version": 7}
+            return {key: root.text(n) for key, n in texts.items()} | {"subgraphs": graphs}
+    return None
+
+
+def _tensor(t) -> dict[str, Any]:
+    content, stats = t.table(3), t.table(5)
+    kind = {0: "", FEATURE: "feature", IMAGE: "image", BOXES: "boxes"}.get(content.byte(0), "other") if content else ""
+    found: dict[str, Any] = {"name": t.text(0), "description": t.text(1), "content": kind}
+    if kind == "image":
+        found["color_space"] = {RGB: "RGB", GRAYSCALE: "grayscale"}.get(content.table(1).byte(0), "unknown")
+    if kind == "boxes":
+        found["order"] = content.table(1).uints(0)  # where left, top, right and bottom stand
+    for unit in t.tables(4):
+        if unit.byte(0) == NORMALIZATION:
+            found["mean"], found["std"] = unit.table(1).floats(0), unit.table(1).floats(1)
+    if stats:
+        found["max"], found["min"] = stats.floats(0), stats.floats(1)
+    return found | {"files": [f.text(0) for f in t.tables(6)]}
+
+
+class _Reader:
+    """Reads a table by its fields' numbers; a field that is not there is empty."""
+
+    def __init__(self, data: bytes, position: int):
+        import flatbuffers
+
+        self.t = flatbuffers.table.Table(data, position)
+
+    @classmethod
+    def root(cls, data: bytes):
+        import struct
+
+        return cls(data, struct.unpack_from("<I", data)[0])
+
+    def _at(self, n: int) -> int:
+        offset = self.t.Offset(4 + 2 * n)
+        return self.t.Pos + offset if offset else 0
+
+    def byte(self, n: int) -> int:
+        at = self._at(n)
+        return self.t.Bytes[at] if at else 0
+
+    def text(self, n: int) -> str:
+        at = self._at(n)
+        return self.t.String(at).decode("utf-8", "replace") if at else ""
+
+    def table(self, n: int):
+        at = self._at(n)
+        return _Reader(self.t.Bytes, self.t.Indirect(at)) if at else None
+
+    def tables(self, n: int):
+        return [_Reader(self.t.Bytes, self.t.Indirect(at)) for at in self._vector(n)]
+
+    def floats(self, n: int) -> list[float]:
+        return self._numbers(n, "<f")
+
+    def uints(self, n: int) -> list[int]:
+        return self._numbers(n, "<I")
+
+    def _numbers(self, n: int, kind: str) -> list:
+        import struct
+
+        return [struct.unpack_from(kind, self.t.Bytes, at)[0] for at in self._vector(n)]
+
+    def _vector(self, n: int) -> range:
+        """Where its entries of four bytes stand."""
+        at = self._at(n)
+        if not at:
+            return range(0)
+        offset = at - self.t.Pos
+        start = self.t.Vector(offset)
+        return range(start, start + 4 * self.t.VectorLen(offset), 4)

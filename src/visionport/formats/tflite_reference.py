@@ -7,7 +7,7 @@ export_tflite_graph_lib_tf2.py.
 from pathlib import Path
 
 from visionport import graphs
-from visionport.formats import frozen_graph, tflite
+from visionport.formats import frozen_graph, tflite, tflite_center_net
 from visionport.formats.tflite_graph import POSTPROCESS
 
 GRAPHS = ("tflite_graph.pb", "tflite_graph.pbtxt")
@@ -48,6 +48,9 @@ def write_saved_model(model, options, folder: Path) -> None:
     """
     import tensorflow as tf
 
+    if tflite.is_center_net(model):
+        _write_center_net(model, options, folder)
+        return
     heads, anchors = tflite.raw_heads(model)
     pairs = " ".join(f'attr {{ key: "{k}" value {{ {text(v)} }} }}' for k, v in attributes(model, options).items())
 
@@ -60,6 +63,24 @@ def write_saved_model(model, options, folder: Path) -> None:
         codes, scores = (tf.identity(found[k], name=n.rpartition("/")[2]) for k, n in NODES.items())
         outputs = stand_in(codes, scores, tf.constant(anchors, tf.float32, name=ANCHORS))
         return {f"output_{i}": v for i, v in enumerate(reversed(outputs))}
+
+    _save(model, infer, folder)
+
+
+def _write_center_net(model, options, folder: Path) -> None:
+    """One image's pixels to the same four, or with keypoints six, all of it the model's own operations."""
+    found = tflite_center_net.detections(model, options)
+    names = tflite_center_net.output_names(tflite_center_net.held(model.config.model, options))
+
+    def infer(image):
+        outputs = found(image)
+        return {f"output_{i}": outputs[name] for i, name in enumerate(reversed(names))}
+
+    _save(model, infer, folder)
+
+
+def _save(model, infer, folder: Path) -> None:
+    import tensorflow as tf
 
     root = tf.__internal__.tracking.AutoTrackable()
     for name, variable in model.params.variables.items():

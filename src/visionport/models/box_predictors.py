@@ -21,8 +21,7 @@ def convolutional(s, maps, p: ConvolutionalPredictor, anchors_per_location, clas
     for i, (x, count) in enumerate(zip(maps, anchors_per_location, strict=True)):
         head = s / (f"BoxPredictor_{i}" if len(maps) > 1 else "BoxPredictor")
         for k in range(shared_layers(p, x.shape[-1])):
-            layer = head / f"Conv2d_{k}_1x1_{layer_depth(p, x.shape[-1])}"
-            x = nn.complete(layer, nn.conv(layer, x, kernel=1), p.hyperparams)
+            x = nn.layer(head / f"Conv2d_{k}_1x1_{layer_depth(p, x.shape[-1])}", x, p.hyperparams, kernel=1)
         codes.append(_flat(_head(head / BOX, x, p, count * p.box_code_size), p.box_code_size))
         logits.append(_flat(_head(head / CLASS, x, p, count * class_slots), class_slots))
     codes, logits = tf.concat(codes, 1), tf.concat(logits, 1)
@@ -31,39 +30,45 @@ def convolutional(s, maps, p: ConvolutionalPredictor, anchors_per_location, clas
 
 def weight_shared(s, maps, p: WeightSharedPredictor, anchors_per_location, class_slots):
     """The same heads and towers for every map, batch norms apart (Lin et al. 2017, RetinaNet)."""
-    s = s / "WeightSharedConvolutionalBoxPredictor"
+    name = "WeightSharedConvolutionalBoxPredictor"
+    levels = [s / (f"{name}_{i}" if i else name) for i in range(len(maps))]  # scopes of operations
+    s = s / name
     box_tower, class_tower = towers(p)
     (count,) = set(anchors_per_location)
     maps = _same_depth(s, maps, p)
     codes, logits = [], []
     for i, x in enumerate(maps):
-        box = _tower(s / box_tower, x, p, i)
-        cls = box if p.share_tower else _tower(s / class_tower, x, p, i)
-        codes.append(_flat(_shared_head(s / "BoxPredictor", box, p, count * p.box_code_size), p.box_code_size))
-        logits.append(_flat(_shared_head(s / CLASS, cls, p, count * class_slots), class_slots))
+        box = _tower(s / box_tower, x, p, i, levels[i] / box_tower)
+        cls = box if p.share_tower else _tower(s / class_tower, x, p, i, levels[i] / class_tower)
+        code = _shared_head(s / "BoxPredictor", box, p, count * p.box_code_size, levels[i] / "BoxPredictor")
+        codes.append(_flat(code, p.box_code_size))
+        logit = _shared_head(s / CLASS, cls, p, count * class_slots, levels[i] / CLASS)
+        logits.append(_flat(logit, class_slots))
     logits = box_ops.SCORE_CONVERTERS[p.score_converter](tf.concat(logits, 1))
     return _clip(tf.concat(codes, 1), p), logits
 
 
 def _head(s, x, p, out):
+    kernel = p.kernel_size
     if p.use_depthwise:
         deep = s.params.scope(f"{s.prefix}_depthwise")
-        x = nn.complete(deep, nn.depthwise(deep, x, kernel=p.kernel_size), p.hyperparams)
-        return nn.bias(s, nn.conv(s, x, kernel=1, out=out))
-    return nn.bias(s, nn.conv(s, x, kernel=p.kernel_size, out=out))
+        x, kernel = nn.layer(deep, x, p.hyperparams, nn.depthwise, kernel=kernel), 1
+    return nn.layer(s, x, nn.BIASED, kernel=kernel, out=out)
 
 
-def _shared_head(s, x, p, out):
-    return nn.bias(s, (nn.separable if p.use_depthwise else nn.conv)(s, x, kernel=p.kernel_size, out=out))
+def _shared_head(s, x, p, out, ranges):
+    by = nn.separable if p.use_depthwise else nn.conv
+    return nn.layer(s, x, nn.BIASED, by, ranges=ranges, shared=s, kernel=p.kernel_size, out=out)
 
 
-def _tower(s, x, p, index):
+def _tower(s, x, p, index, ranges):
+    by = nn.separable if p.use_depthwise else nn.conv
+    apart = not p.use_depthwise  # separable weights are few
+    how = {"use_bias": tower_bias(p.hyperparams), "apart": apart, "kernel": p.kernel_size}
     for k in range(p.num_layers):
-        layer = s / f"conv2d_{k}"
-        x = (nn.separable if p.use_depthwise else nn.conv)(layer, x, kernel=p.kernel_size)
-        norm = layer / "BatchNorm" / f"feature_{index}"
-        shared = not p.use_depthwise  # separable weights are few
-        x = nn.complete(layer, x, p.hyperparams, use_bias=tower_bias(p.hyperparams), norm=norm, apart=shared)
+        name = f"conv2d_{k}"
+        norm = s / name / "BatchNorm" / f"feature_{index}"
+        x = nn.layer(s / name, x, p.hyperparams, by, norm=norm, ranges=ranges / name, shared=s / name, **how)
     return x
 
 
@@ -74,10 +79,9 @@ def _same_depth(s, maps, p):
         return maps
     target, out = max(set(depths), key=depths.count), []
     for i, x in enumerate(maps):
-        layer = s / "ProjectionLayer" / f"conv2d_{i}"
-        x = nn.conv(layer, x, kernel=1, out=target)
         linear = Hyperparams(activation="none", batch_norm=p.hyperparams.batch_norm)
-        out.append(nn.complete(layer, x, linear, use_bias=tower_bias(p.hyperparams)))
+        layer = s / "ProjectionLayer" / f"conv2d_{i}"
+        out.append(nn.layer(layer, x, linear, use_bias=tower_bias(p.hyperparams), kernel=1, out=target))
     return out
 
 

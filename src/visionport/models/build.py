@@ -1,5 +1,6 @@
 """A config and a checkpoint become a model: functions over variables that hold the checkpoint's values."""
 
+import functools
 import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,8 +12,11 @@ from typing import Any
 from visionport.config import Config, Ssd
 from visionport.config_center_net import CenterNet
 from visionport.config_faster_rcnn import FasterRcnn
-from visionport.errors import ConfigError, OptionError, UnsupportedError
+from visionport.errors import CheckpointError, ConfigError, UnsupportedError
 from visionport.params import Params
+from visionport.selection import Selection
+from visionport.side_inputs import SideInput, choose
+from visionport.tuned import foreign
 
 # Canonical (slim) leaf names -> Keras's.
 LEAVES = {
@@ -27,6 +31,8 @@ LEAVES = {
 # and known_unread.
 META = {Ssd: "ssd", CenterNet: "center_net", FasterRcnn: "faster_rcnn"}
 
+NONE = Selection()
+
 # The reference's classes are 1-based: 0 is the background.
 LABEL_ID_OFFSET = 1
 
@@ -37,8 +43,11 @@ class Model:
 
     meta: the meta-architecture's module.
     preprocess: uint8 or float32 [b, h, w, 3] -> (float32 [b, H, W, c], int32 [b, 3] sizes without padding).
+    side_inputs: what goes to `predict` and `detect` behind that, a tensor each; most models have none.
     predict: what preprocess gives -> dict of raw answers (see models/ssd/architecture.py: predict).
+    heads: `predict` as a concrete function, where some variables are frozen, to train the others; else None.
     detect: the same -> dict of the reference's outputs, float32; a concrete function, traced once.
+    trace: {name: TensorSpec} of more inputs that `postprocess` takes -> `detect` with them behind its own.
     input_size: (H, W, c), None where the image decides.
     """
 
@@ -46,14 +55,25 @@ class Model:
     params: Params
     meta: ModuleType
     preprocess: Callable
+    side_inputs: tuple[SideInput, ...]
     predict: Callable
+    heads: Any
     detect: Any
+    trace: Callable
     input_size: tuple[int | None, int | None, int]
 
 
-def build(config: Config, checkpoint, *, freeze: Sequence[str] = (), batch: int | None = None) -> Model:
+def build(
+    config: Config,
+    checkpoint,
+    *,
+    selection: Selection = NONE,
+    batch: int | None = None,
+    side_inputs: Sequence[SideInput] = (),
+) -> Model:
     """The model, every weight read once and every function traced once.
 
+    side_inputs: those of the model that are not to have the shapes that its config gives them.
     Raises MismatchError when checkpoint and config do not fit, UnsupportedError when the config asks for what is not
     supported (see docs/support.md).
     """
@@ -63,35 +83,55 @@ def build(config: Config, checkpoint, *, freeze: Sequence[str] = (), batch: int 
 
     meta = meta_of(config)
     with about(config):
-        params = params_for(config, checkpoint, freeze=freeze)
+        params = params_for(config, checkpoint, frozen=selection.frozen)
     size = input_size(config)
     scope = params.scope()
 
-    def predict(images, true_shapes):
-        return meta.predict(config.model, scope, images, true_shapes)
+    specs = [tf.TensorSpec((batch, *size), tf.float32, "images"), tf.TensorSpec((batch, 3), tf.int32, "true_shapes")]
+    side_inputs = choose(side_inputs_of(config), side_inputs, batch)
+    specs += [tf.TensorSpec(i.shape, i.dtype, i.name) for i in side_inputs]
 
-    def detect(images, true_shapes):
-        outputs = meta.postprocess(config.model, scope, predict(images, true_shapes), images, true_shapes)
+    def predict(images, true_shapes, *side):
+        return meta.predict(config.model, scope, images, true_shapes, *side)
+
+    heads = None
+    if selection:  # a function of its own, so that its constants are in a SavedModel once
+        with about(config):
+            heads = tf.function(predict, autograph=False).get_concrete_function(*specs)
+
+    def detect(images, true_shapes, *side, **more):
+        prediction = (heads or predict)(images, true_shapes, *side)
+        outputs = meta.postprocess(config.model, scope, prediction, images, true_shapes, **more)
         outputs["detection_classes"] = tf.cast(outputs["detection_classes"], tf.float32) + LABEL_ID_OFFSET
         if config.api == "tf1":
             outputs.pop("detection_anchor_indices", None)
         return {k: tf.cast(v, tf.float32) for k, v in outputs.items()}
 
-    specs = tf.TensorSpec((batch, *size), tf.float32, "images"), tf.TensorSpec((batch, 3), tf.int32, "true_shapes")
+    @functools.cache
+    def traced(more: tuple[tuple[str, Any], ...]):
+        def function(images, true_shapes, *values):
+            side, last = values[: len(side_inputs)], values[len(side_inputs) :]
+            return detect(images, true_shapes, *side, **dict(zip(dict(more), last, strict=True)))
+
+        return tf.function(function, autograph=False).get_concrete_function(*specs, *dict(more).values())
+
+    def trace(more: Mapping[str, Any]):
+        return traced(tuple(more.items()))
+
     with about(config):
-        concrete = tf.function(detect, autograph=False).get_concrete_function(*specs)
-    params.check(str(checkpoint.prefix), config.architecture)
-    for pattern in freeze:
-        if not any(re.search(pattern, name) for name in params.keys):
-            first = next(iter(params.keys))
-            raise OptionError(f"--freeze {pattern!r} matches no variable. They have names such as {first}.")
+        concrete = trace({})
+    params.check(str(checkpoint.prefix), config.architecture, checkpoint.hint)
+    selection.check_names(params.keys)
     return Model(
         config=config,
         params=params,
         meta=meta,
         preprocess=lambda images: image.preprocess(images, config.model.resizer, meta.normalization(config.model)),
+        side_inputs=side_inputs,
         predict=predict,
+        heads=heads,
         detect=concrete,
+        trace=trace,
         input_size=size,
     )
 
@@ -104,11 +144,13 @@ def check(config: Config, checkpoint) -> Params:
     with about(config):
         params = params_for(config, checkpoint, dry=True)
     scope = params.scope()
-    with about(config), tf.Graph().as_default():
+    # A function's graph, where `==` compares tensors; in a plain graph it compares objects.
+    with about(config), tf.__internal__.FuncGraph("check").as_default():
         images = tf.raw_ops.Placeholder(dtype=tf.float32, shape=(None, *input_size(config)))
         shapes = tf.raw_ops.Placeholder(dtype=tf.int32, shape=(None, 3))
-        meta.postprocess(config.model, scope, meta.predict(config.model, scope, images, shapes), images, shapes)
-    params.check(str(checkpoint.prefix), config.architecture)
+        side = [tf.raw_ops.Placeholder(dtype=i.dtype, shape=i.shape) for i in side_inputs_of(config)]
+        meta.postprocess(config.model, scope, meta.predict(config.model, scope, images, shapes, *side), images, shapes)
+    params.check(str(checkpoint.prefix), config.architecture, checkpoint.hint)
     return params
 
 
@@ -119,6 +161,10 @@ def about(config: Config) -> Iterator[None]:
         yield
     except UnsupportedError as e:
         raise UnsupportedError(f"{config.path}: {e}") from e
+
+
+def side_inputs_of(config: Config) -> tuple[SideInput, ...]:
+    return getattr(config.model, "side_inputs", ())
 
 
 def meta_of(config: Config) -> ModuleType:
@@ -133,18 +179,26 @@ def input_size(config: Config) -> tuple[int | None, int | None, int]:
 
 
 def params_for(config: Config, checkpoint, **how) -> Params:
-    if checkpoint.kind != config.api:
+    if checkpoint.kind not in (config.api, "named"):
         kinds = {"tf1": "a TF1 checkpoint (names)", "tf2": "a TF2 checkpoint (object graph)"}
         raise ConfigError(
             f"{config.path}: {config.architecture} is trained to {kinds[config.api]}, but {checkpoint.prefix} is "
             f"{kinds[checkpoint.kind]}. Give the config it was trained with."
         )
     meta = meta_of(config)
-    if config.api == "tf2":
+    if foreign(checkpoint):
+        raise CheckpointError(
+            f"{checkpoint.prefix} are the variables of a SavedModel that visionport did not write: no config tells "
+            "their names. Give the checkpoint that it was made from; or freeze it whole, by `visionport freeze`."
+        )
+    if checkpoint.kind == "named":
+        locate = str
+    elif config.api == "tf2":
         locate = locator(meta.names(config.model))
     else:
         locate = averages(checkpoint) if config.moving_averages else str
-    return Params(checkpoint, locate, known_unread=meta.known_unread(config.model), **how)
+    unread = meta.known_unread(config.model)
+    return Params(checkpoint, locate, known_unread=unread, quantized=config.quantized, **how)
 
 
 def averages(checkpoint) -> Callable[[str], str]:

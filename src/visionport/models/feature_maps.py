@@ -1,5 +1,7 @@
 """What stands between a backbone and the box predictors: SSD's extra maps and the feature pyramid."""
 
+from typing import Any
+
 from visionport.config import Hyperparams, SsdFeatureExtractor
 from visionport.ops import nn
 
@@ -16,15 +18,16 @@ def multi_resolution(s, points, layout, hyper: Hyperparams, extractor: SsdFeatur
             maps.append(points[endpoint])
             continue
         first, second = extra_scopes(layout, i, extractor)
-        x = nn.complete(s / first, nn.conv(s / first, maps[-1], kernel=1), hyper)
-        how = {"kernel": kernel_of(layout[i]), "stride": 2, "explicit_padding": extractor.use_explicit_padding}
+        x = nn.layer(s / first, maps[-1], hyper, kernel=1)
+        how: dict[str, Any] = {
+            "kernel": kernel_of(layout[i]),
+            "stride": 2,
+            "explicit_padding": extractor.use_explicit_padding,
+        }
         if extractor.use_depthwise:
-            deep = s / f"{second}_depthwise"
-            x = nn.complete(deep, nn.depthwise(deep, x, **how), hyper)
-            x = nn.conv(s / second, x, kernel=1)
-        else:
-            x = nn.conv(s / second, x, **how)
-        maps.append(nn.complete(s / second, x, hyper))
+            x = nn.layer(s / f"{second}_depthwise", x, hyper, nn.depthwise, **how)
+            how = {"kernel": 1}
+        maps.append(nn.layer(s / second, x, hyper, **how))
     return maps
 
 
@@ -51,16 +54,23 @@ def fpn_top_down(s, levels, hyper: Hyperparams, extractor: SsdFeatureExtractor):
     levels: the backbone's maps, finest first; s: the scope of projection_N and smoothing_N. The paper adds the upper
     level as it is before smoothing, and so does TF1's reference; TF2's adds it smoothed.
     """
-    project = [s / f"projection_{i + 1}" for i in range(len(levels))]
-    top = nn.bias(project[-1], nn.conv(project[-1], levels[-1], kernel=1))
+    ranges = s / "top_down"  # of fake quantisation: a scope of operations alone
+
+    def project(i):
+        name = f"projection_{i + 1}"
+        return nn.layer(s / name, levels[i], nn.BIASED, ranges=ranges / name, kernel=1)
+
+    top = project(len(levels) - 1)
     maps, above = [top], top
     for i in reversed(range(len(levels) - 1)):
-        lateral = nn.bias(project[i], nn.conv(project[i], levels[i], kernel=1))
+        lateral = project(i)
         upper = nn.upsample2(above)
         if extractor.use_explicit_padding:
             upper = upper[:, : lateral.shape[1], : lateral.shape[2]]
-        total = upper + lateral
-        maps.insert(0, smooth(s / f"smoothing_{i + 1}", total, hyper, extractor))
+        add = f"add_{len(maps) - 1}" if len(maps) > 1 else "add"
+        total = nn.total(ranges / add, upper, lateral)
+        name = f"smoothing_{i + 1}"
+        maps.insert(0, smooth(s / name, total, hyper, extractor, ranges=ranges / name))
         above = maps[0] if extractor.fpn_pass_smoothed else total
     return maps
 
@@ -74,10 +84,10 @@ def fpn_coarse(s, last, count, first_index, hyper, extractor, name="bottom_up_Co
     return maps
 
 
-def smooth(s, x, hyper, extractor, stride=1):
-    convolve = nn.separable if extractor.use_depthwise else nn.conv
-    x = convolve(s, x, kernel=3, stride=stride, explicit_padding=extractor.use_explicit_padding)
-    return nn.complete(s, x, hyper)
+def smooth(s, x, hyper, extractor, stride=1, ranges=None):
+    by = nn.separable if extractor.use_depthwise else nn.conv
+    how = {"kernel": 3, "stride": stride, "explicit_padding": extractor.use_explicit_padding}
+    return nn.layer(s, x, hyper, by, ranges=ranges, **how)
 
 
 def extra_scopes(layout, i, extractor):

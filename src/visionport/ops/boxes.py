@@ -73,11 +73,18 @@ def calibrate(calibration: Calibration, x):
 
 
 def _interpolate(x, curve):
-    """Linear between the points of a curve, constant outside: a sum of ramps, which every runtime has."""
-    xs, ys = (np.array(v, np.float64) for v in zip(*curve, strict=True))
-    slopes = np.diff(ys) / np.diff(xs)
-    bends = np.diff(np.concatenate([[0.0], slopes, [0.0]]))
-    return float(ys[0]) + tf.add_n([float(b) * tf.nn.relu(x - float(p)) for b, p in zip(bends, xs, strict=True)])
+    """Linear between the points of a curve, constant outside; two points of the same x are a step.
+
+    Rounded as the reference rounds it, since scores that are equal there must be here, for NMS to take the same ones.
+    From 1 beyond the last point on, which scores do not reach, it is the first's: its search then finds no interval.
+    """
+    xs, ys = (np.array(v, np.float32) for v in zip(*curve, strict=True))
+    xs, ys = np.concatenate([xs[:1] - 1, xs, xs[-1:] + 1]), np.concatenate([ys[:1], ys, ys[-1:]])
+    at = tf.add_n([tf.cast(x >= p, tf.int32) for p in xs]) - 1
+    at = tf.where(at < len(xs) - 1, tf.maximum(at, 0), 0)
+    left, right = tf.gather(xs, at), tf.gather(xs, at + 1)
+    share = (x - left) / (right - left)
+    return (1 - share) * tf.gather(ys, at) + share * tf.gather(ys, at + 1)
 
 
 SCORE_CONVERTERS = {"identity": tf.identity, "sigmoid": tf.sigmoid, "softmax": tf.nn.softmax}

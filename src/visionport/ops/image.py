@@ -19,29 +19,33 @@ def preprocess(images, resizer: config.Resizer, normalization: config.Normalizat
 
     images: uint8 or float32 [b, h, w, 3], values 0 to 255.
     Returns float32 [b, H, W, c] and the size of the image without padding, int32 [b, 3].
-    Resizing first and normalising after is the reference's order reversed: equal, as both are linear, and cheaper.
+    Resizing first and normalising after is the reference's order reversed: equal, as both are linear, and cheaper. Two
+    exceptions keep its order: where it pads first, and for "area", whose weights add up to 1 only roughly.
     Reference: builders/image_resizer_builder.py, core/preprocessor.py.
     """
+    early = not normalization.pads_first and getattr(resizer, "method", "") == "area"
+    if early:
+        images = normalize(tf.cast(images, tf.float32), normalization)
     out = tf.cast(RESIZERS[type(resizer)](images, resizer), tf.float32)
     height, width = nn.spatial(out)
-    if not normalization.pads_first:
+    if not normalization.pads_first and not early:
         out = normalize(out, normalization)
     if isinstance(resizer, config.KeepAspectRatio) and resizer.pad_to_max:
         out = _pad_to(out, resizer.max_dimension, resizer.pad_value)
     if isinstance(resizer, config.PadToMultiple):
         out = nn.pad_to_multiple(out, resizer.multiple)
-    if normalization.pads_first:
-        out = normalize(out, normalization)
     if resizer.grayscale:
         out = tf.image.rgb_to_grayscale(out)
+    if normalization.pads_first:
+        out = normalize(out, normalization)
     shape = tf.stack([height, width, out.shape[-1]])
     return out, tf.repeat(shape[None], tf.shape(images)[0], axis=0)
 
 
 def normalize(images, n: config.Normalization):
-    """float32 [..., 3] of 0 to 255 -> (images - mean) / std."""
+    """float32 [..., 3] of 0 to 255 -> (images - mean) / std. Of a gray one, [..., 1], by the first channel's."""
     images = images[..., ::-1] if n.bgr else images
-    mean, std = np.array(n.mean, np.float32), np.array(n.std, np.float32)
+    mean, std = (np.array(v[: images.shape[-1]], np.float32) for v in (n.mean, n.std))
     return images * (1 / std) - mean / std
 
 

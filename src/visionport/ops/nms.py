@@ -64,7 +64,7 @@ def _select(nms, suppress, boxes, scores, window):
     def survivors(threshold):
         anchors, classes, score, kept = suppress(nms, boxes, scores, threshold)
         clipped = box_ops.clip(_take(boxes, anchors, classes), window)
-        key = tf.where(kept & (box_ops.area(clipped) != 0), score, -1.0)
+        key = tf.where(kept & (box_ops.area(clipped) > 0), score, -1.0)
         best, order = tf.math.top_k(key, min(nms.max_total, int(key.shape[0] or 0)))  # stable: lower classes first
         return best, tf.gather(anchors, order), tf.gather(classes, order), tf.gather(score, order)
 

@@ -1,4 +1,7 @@
-"""Convolutions, batch norm and activations over a Scope. Widths come from the weights; images are NHWC."""
+"""Convolutions, batch norm and activations over a Scope. Widths come from the weights; images are NHWC.
+
+Nodes are called as their scopes, which is how layers are named wherever a graph is shown.
+"""
 
 import contextlib
 import contextvars
@@ -6,7 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from visionport.config import Hyperparams
+from visionport.config import BatchNorm, Hyperparams
+from visionport.errors import UnsupportedError
 
 ACTIVATIONS = {
     "none": lambda x: x,
@@ -19,28 +23,78 @@ ACTIVATIONS = {
 # cuDNN's least epsilon, to which TensorFlow's own wrapper of the fused op raises smaller ones.
 LEAST_EPSILON = 1.001e-5
 
+# A convolution and nothing else; a convolution and a bias.
+BARE = Hyperparams(activation="none", batch_norm=None)
+BIASED = Hyperparams(activation="none", batch_norm=None, use_bias=True)
+
+# What slim calls the inside of a separable convolution.
+SEPARABLE = "separable_conv2d"
+
 # What is being traced goes to the TFLite converter (see `for_tflite`).
 FOR_TFLITE = contextvars.ContextVar("for_tflite", default=False)
 
 
-def conv(s, x, *, kernel=None, stride=1, out=None, explicit_padding=False, rate=1, padding: Any = "SAME"):
-    """A convolution with `s / weights` [kh, kw, in, out], padded as `padding` says or explicitly; rate: of dilation."""
-    w = s("weights", (kernel, kernel, x.shape[-1], out))
+def layer(s, x, hyper: Hyperparams, by=None, *, use_bias=None, norm=None, apart=False, ranges=None, shared=None, **how):
+    """A convolution and what completes it (see `complete`).
+
+    by: `conv` (the default), `depthwise`, `separable` or `pointwise`, to which `how` goes.
+
+    In a network trained with fake quantisation (Jacob et al. 2018) this stands where TensorFlow 1's rewrite put it
+    (contrib/quantize): the batch norm is folded into the weights, `weights_quant` rounds these, `act_quant` what the
+    activation gives. ranges: their scope, where it is not s. shared: that of weights which several layers use as they
+    are, so that only the first of them rounds.
+    """
+    by = by or conv
+    if not s.params.quantized:
+        return complete(s, by(s, x, **how), hyper, use_bias=use_bias, norm=norm, apart=apart)
+    ranges = ranges or s
+    shared = shared or ranges
+    if by is separable:
+        out = how.pop("out", None)
+        x = layer(s, x, BARE, depthwise, ranges=ranges / SEPARABLE, shared=shared / SEPARABLE, **how)
+        by, how = pointwise, {"out": out}
+    bn, biased = hyper.batch_norm, hyper.use_bias if use_bias is None else use_bias
+    if bn and biased:
+        raise UnsupportedError("graph_rewriter: batch norm behind a bias is not folded. Unset force_use_bias.")
+    offset: Any = None
+
+    def prepare(w):
+        nonlocal offset
+        if bn:
+            factor, offset = folded(norm or s / "BatchNorm", x.shape[-1] if by is depthwise else w.shape[-1], bn)
+            w *= factor[:, None] if by is depthwise else factor
+        return fake_quant((ranges if bn else shared) / "weights_quant", w, narrow=True)
+
+    x = by(s, x, prepare=prepare, **how)
+    if bn:
+        x += offset
+    elif biased:
+        x = bias(s, x)
+    return rounded(ranges / "act_quant", ACTIVATIONS[hyper.activation](x))
+
+
+def conv(s, x, *, kernel=None, stride=1, out=None, explicit_padding=False, rate=1, padding: Any = "SAME", prepare=None):
+    """A convolution with `s / weights` [kh, kw, in, out], padded as `padding` says or explicitly.
+
+    rate: of dilation. prepare: done to the weights first, here and below.
+    """
+    w = prepared(s("weights", (kernel, kernel, x.shape[-1], out)), prepare)
     if explicit_padding:
         x, padding = _pad(x, w.shape[0], explicit_padding)
-    return tf.nn.conv2d(x, w, stride, padding, dilations=rate)
+    return tf.nn.conv2d(x, w, stride, padding, dilations=rate, name=s.prefix)
 
 
-def depthwise(s, x, *, kernel=None, stride=1, explicit_padding=False):
+def depthwise(s, x, *, kernel=None, stride=1, explicit_padding=False, prepare=None):
     """A depthwise convolution with `s / depthwise_weights` [kh, kw, in, 1]."""
-    w = s("depthwise_weights", (kernel, kernel, x.shape[-1], 1))
+    w = prepared(s("depthwise_weights", (kernel, kernel, x.shape[-1], 1)), prepare)
     x, padding = _pad(x, w.shape[0], explicit_padding)
-    return tf.nn.depthwise_conv2d(x, w, (1, stride, stride, 1), padding)
+    return tf.nn.depthwise_conv2d(x, w, (1, stride, stride, 1), padding, name=s.prefix)
 
 
-def pointwise(s, x, *, out=None):
+def pointwise(s, x, *, out=None, prepare=None):
     """The second half of a separable convolution: `s / pointwise_weights` [1, 1, in, out]."""
-    return tf.nn.conv2d(x, s("pointwise_weights", (1, 1, x.shape[-1], out)), 1, "VALID")
+    w = prepared(s("pointwise_weights", (1, 1, x.shape[-1], out)), prepare)
+    return tf.nn.conv2d(x, w, 1, "VALID", name=s.prefix)
 
 
 def separable(s, x, *, kernel=None, stride=1, out=None, explicit_padding=False):
@@ -53,12 +107,12 @@ def conv_transpose(s, x, *, kernel=None, stride=2):
     w = s("weights", (kernel, kernel, None, x.shape[-1]))
     b, height, width = (d if d is not None else tf.shape(x)[i] for i, d in enumerate(x.shape[:3]))
     out = w.shape[2] if w.shape[2] is not None else tf.shape(w)[2]
-    return tf.nn.conv2d_transpose(x, w, tf.stack([b, stride * height, stride * width, out]), stride)
+    return tf.nn.conv2d_transpose(x, w, tf.stack([b, stride * height, stride * width, out]), stride, name=s.prefix)
 
 
 def dense(s, x, *, out=None):
     """A fully connected layer with `s / weights` [in, out] and `s / biases`: float32 [n, in] -> [n, out]."""
-    return bias(s, tf.matmul(x, s("weights", (x.shape[-1], out))))
+    return bias(s, tf.matmul(x, s("weights", (x.shape[-1], out)), name=s.prefix))
 
 
 def bias(s, x):
@@ -73,9 +127,8 @@ def batch_norm(s, x, epsilon, *, center=True, scale=True, apart=False):
     width = (x.shape[-1],)
     mean, variance = s("moving_mean", width), s("moving_variance", width)
     if apart and FOR_TFLITE.get():
-        factor = tf.math.rsqrt(variance + max(epsilon, LEAST_EPSILON)) * (s("gamma", width) if scale else 1.0)
-        x = tf.nn.depthwise_conv2d(x, factor[None, None, :, None], (1, 1, 1, 1), "SAME")
-        return x + ((s("beta", width) if center else 0.0) - mean * factor)
+        factor, offset = folded(s, x.shape[-1], BatchNorm(epsilon=epsilon, center=center, scale=scale))
+        return tf.nn.depthwise_conv2d(x, factor[None, None, :, None], (1, 1, 1, 1), "SAME") + offset
     return tf.raw_ops.FusedBatchNormV3(
         x=x,
         scale=s("gamma", width) if scale else tf.ones_like(variance),
@@ -85,6 +138,37 @@ def batch_norm(s, x, epsilon, *, center=True, scale=True, apart=False):
         epsilon=max(epsilon, LEAST_EPSILON),
         is_training=False,
     ).y
+
+
+def folded(s, width, norm: BatchNorm):
+    """Batch norm as what the weights before it are multiplied by, and what is added behind them: two [width]."""
+    mean, variance = s("moving_mean", (width,)), s("moving_variance", (width,))
+    factor = tf.math.rsqrt(variance + max(norm.epsilon, LEAST_EPSILON)) * (s("gamma", (width,)) if norm.scale else 1.0)
+    return factor, (s("beta", (width,)) if norm.center else 0.0) - mean * factor
+
+
+def fake_quant(s, x, *, narrow=False):
+    """x rounded as 8 bits hold what lies between `s / min` and `s / max`; narrow: without their lowest value."""
+    return tf.quantization.fake_quant_with_min_max_vars(x, s("min", ()), s("max", ()), narrow_range=narrow)
+
+
+def rounded(s, x):
+    """x after `fake_quant`, where the checkpoint says that one stands there."""
+    return fake_quant(s, x) if s.params.quantized and s.holds("min") else x
+
+
+def residual(s, x, y):
+    """The sum of a block's input and what its layers made of it; s: the block's scope, for fake quantisation."""
+    return rounded(s / "post_activation_bypass_quant", x + y)
+
+
+def total(s, x, y):
+    """The sum of two maps; s: the scope of that operation, for fake quantisation. TensorFlow 1.15 called it AddV2."""
+    return rounded(s / "activation_Add_quant", rounded(s / "activation_AddV2_quant", x + y))
+
+
+def prepared(w, prepare):
+    return prepare(w) if prepare else w
 
 
 def complete(s, x, hyper: Hyperparams, *, use_bias=None, norm=None, apart=False):
@@ -135,6 +219,8 @@ def for_tflite():
 
 def upsample2(x):
     """Every pixel four times: nearest-neighbour upsampling by 2. float32 [b, h, w, c] -> [b, 2h, 2w, c]."""
+    if FOR_TFLITE.get():  # its BROADCAST_TO takes forty times as long, and is no op of accelerators
+        return tf.raw_ops.ResizeNearestNeighbor(images=x, size=2 * tf.shape(x)[1:3])
     b, h, w, c = (d if d is not None else tf.shape(x)[i] for i, d in enumerate(x.shape))
     x = tf.broadcast_to(tf.reshape(x, (b, h, 1, w, 1, c)), (b, h, 2, w, 2, c))
     return tf.reshape(x, (b, 2 * h, 2 * w, c))

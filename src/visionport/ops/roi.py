@@ -15,7 +15,7 @@ def crop(maps, boxes, size: int, *, image_size):
     rounding takes those a millionth too far; here they never are.
     Returns float32 [b * n, size, size, c]. Reference: utils/spatial_transform_ops.py.
     """
-    count = boxes.shape[1]
+    count = boxes.shape[1] if boxes.shape[1] is not None else tf.shape(boxes)[1]
     owners = tf.repeat(tf.range(tf.shape(boxes)[0]), count)
     flat = tf.reshape(boxes, (-1, 4))
     if len(maps) == 1:

@@ -3,12 +3,22 @@
 Writes frozen_inference_graph.pb, saved_model/ with its variables, model.ckpt.*, checkpoint and pipeline.config.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from visionport.errors import OptionError, UnsupportedError
+from visionport.config import Ssd
+from visionport.errors import OptionError, UnsupportedError, nearest
 from visionport.exporter import Extra
+from visionport.formats import frozen_graph
 from visionport.scripts import exports
 from visionport.scripts.flags import Flag, call, start
+
+# Nodes of the original's graphs that people name, and the outputs that they are here: ssd_meta_arch.py, postprocess.
+INNER = {
+    "Postprocessor/raw_box_locations": "raw_detection_boxes",
+    "Postprocessor/raw_box_scores": "raw_detection_scores",
+}
 
 FLAGS = (
     Flag(
@@ -23,26 +33,24 @@ FLAGS = (
     exports.OUTPUT,
     exports.OVERRIDE,
     Flag(name="write_inference_graph", default=False, kind=bool, help="Also write inference_graph.pbtxt, unfrozen."),
-    Flag(name="additional_output_tensor_names", help="More outputs. Not supported."),
+    Flag(name="additional_output_tensor_names", help=f"More nodes of the frozen graph, of {', '.join(INNER)} (SSD)."),
     *exports.side_inputs(None),
 )
 INFERENCE_GRAPH = "inference_graph.pbtxt"
 
 
 def run(flags) -> None:
-    exports.refuse_side_inputs(flags)
-    if flags.additional_output_tensor_names:
-        raise UnsupportedError(
-            "--additional_output_tensor_names: the graph's inner names are not the reference's, so they cannot be "
-            "named as outputs. Leave it out."
-        )
     batch, size = shape(flags)
+    more = additional(flags.additional_output_tensor_names or "")
+    extras = [Extra(names=(INFERENCE_GRAPH,), write=write_inference_graph)] if flags.write_inference_graph else []
+    extras += [Extra(names=(frozen_graph.NAME,), write=partial(add_nodes, names=more))] if more else []
     exports.export(
         flags,
         flags.trained_checkpoint_prefix,
-        extras=[Extra(names=(INFERENCE_GRAPH,), write=write_inference_graph)] if flags.write_inference_graph else (),
+        extras=extras,
         formats=("saved_model", "frozen_graph"),
         inputs=(flags.input_type,),
+        side_inputs=exports.given_side_inputs(flags),
         batch=batch,
         image_size=size,
         verify=batch in (None, 1),
@@ -65,6 +73,35 @@ def shape(flags) -> tuple[int | None, tuple[int, int] | None]:
     if (height is None) != (width is None):
         raise UnsupportedError(f"--input_shape={given}: height and width are both fixed, or both -1.")
     return batch, (height, width) if height and width else None
+
+
+def additional(given: str) -> tuple[str, ...]:
+    """The nodes of --additional_output_tensor_names; raises UnsupportedError for one that this graph cannot have."""
+    names = tuple(dict.fromkeys(n.strip() for n in given.split(",") if n.strip()))
+    for name in names:
+        if name not in INNER:
+            raise UnsupportedError(
+                f"--additional_output_tensor_names={name}: the graph's inner nodes are not the original's"
+                f"{nearest(name, INNER)}. Of its names it has {', '.join(INNER)}; raw heads are what the "
+                "signature `predict` of `visionport export --keep .` gives."
+            )
+    return names
+
+
+def add_nodes(model, options, folder: Path, *, names: Sequence[str]) -> None:
+    """More names in the frozen graph, for outputs that it has."""
+    path = folder / frozen_graph.NAME
+    graph = frozen_graph.read(path)
+    nodes = {n.name for n in graph.node}
+    for name in names:
+        if not isinstance(model.config.model, Ssd) or INNER[name] not in nodes:
+            raise UnsupportedError(f"--additional_output_tensor_names={name}: only SSD has it. Leave it out.")
+        node = graph.node.add(name=name, op="Identity", input=[INNER[name]])
+        node.attr["T"].type = DT_FLOAT
+    path.write_bytes(graph.SerializeToString(deterministic=True))
+
+
+DT_FLOAT = 1  # tensorflow/core/framework/types.proto
 
 
 def write_inference_graph(model, options, folder: Path) -> None:

@@ -3,7 +3,10 @@
 And what the converter would make of it, model.tflite, with the op that the converter gets wrong put in afterwards.
 """
 
-from visionport.errors import UnsupportedError
+from pathlib import Path
+
+from visionport.config import read_config
+from visionport.config_center_net import CenterNet
 from visionport.exporter import Extra
 from visionport.formats import tflite_reference
 from visionport.scripts import exports
@@ -16,28 +19,38 @@ FLAGS = (
     exports.OVERRIDE,
     exports.MAX_DETECTIONS,
     Flag(name="ssd_use_regular_nms", default=False, kind=bool, help="Regular instead of fast NMS."),
-    Flag(name="centernet_include_keypoints", default=False, kind=bool, help="CenterNet's keypoints. Not supported."),
-    Flag(name="keypoint_label_map_path", help="CenterNet's label map of keypoints. Not supported."),
+    Flag(name="centernet_include_keypoints", default=False, kind=bool, help="CenterNet's keypoints too."),
+    Flag(name="keypoint_label_map_path", help="CenterNet's label map of keypoints. Default: the config's."),
 )
 
 
 def run(flags) -> None:
-    for name in ("centernet_include_keypoints", "keypoint_label_map_path"):
-        if getattr(flags, name):
-            raise UnsupportedError(f"--{name}: CenterNet to TFLite is not supported; see docs/support.md.")
+    label_map = flags.keypoint_label_map_path or None
+    center_net = is_center_net(flags, label_map)
+    nms = "regular" if flags.ssd_use_regular_nms else "fast"
     exports.export(
         flags,
         flags.trained_checkpoint_dir,
         extras=[Extra(names=("saved_model",), write=tflite_reference.write_saved_model)],
         formats=("tflite",),
-        tflite_nms="regular" if flags.ssd_use_regular_nms else "fast",
+        tflite_nms=None if center_net else nms,
         max_detections=flags.max_detections,
+        keypoint_label_map=Path(label_map) if center_net and label_map else None,
+        tflite_keypoints=flags.centernet_include_keypoints or not center_net,
         tflite_outputs="numbered",
     )
 
 
+def is_center_net(flags, label_map) -> bool:
+    """Is the model one? The flags of SSD and of CenterNet are without effect on the other kind."""
+    if not Path(flags.pipeline_config_path).exists():
+        return False  # which `export` says
+    model = read_config(flags.pipeline_config_path, flags.config_override, keypoint_label_map=label_map).model
+    return isinstance(model, CenterNet)
+
+
 def main(arguments=None) -> None:
-    call("Exports an SSD detector for the TFLite converter, and the TFLite file.", FLAGS, run, arguments)
+    call("Exports a detector for the TFLite converter, and the TFLite file.", FLAGS, run, arguments)
 
 
 if __name__ == "__main__":

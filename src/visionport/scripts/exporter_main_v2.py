@@ -3,7 +3,6 @@
 And the frozen graph, which guides expect. TF1 checkpoints are taken too: the config says which API it is for.
 """
 
-from visionport.errors import UnsupportedError
 from visionport.scripts import exports
 from visionport.scripts.flags import Flag, call, start
 
@@ -29,13 +28,12 @@ FLAGS = (
 
 
 def run(flags) -> None:
-    exports.refuse_side_inputs(flags)
-    if flags.input_type == "image_and_boxes_tensor":
-        raise UnsupportedError(
-            "--input_type=image_and_boxes_tensor: masks of given boxes are not supported. Use another input type."
-        )
     exports.export(
-        flags, flags.trained_checkpoint_dir, formats=("saved_model", "frozen_graph"), inputs=(flags.input_type,)
+        flags,
+        flags.trained_checkpoint_dir,
+        formats=("saved_model", "frozen_graph"),
+        inputs=(flags.input_type,),
+        side_inputs=exports.given_side_inputs(flags),
     )
 
 

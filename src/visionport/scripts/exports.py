@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from visionport.errors import OptionError, UnsupportedError
+from visionport.errors import OptionError
 from visionport.options import Options
 from visionport.scripts.flags import Flag, is_full, print_command
 
@@ -18,10 +18,10 @@ MAX_DETECTIONS = Flag(name="max_detections", default=10, kind=int, help="Detecti
 
 # (flags, what the second default of export_inference_graph is)
 SIDE_INPUTS = {
-    "use_side_inputs": "Side inputs, as Context R-CNN's. Not supported.",
-    "side_input_shapes": "Their shapes.",
-    "side_input_types": "Their types.",
-    "side_input_names": "Their names.",
+    "use_side_inputs": "Shapes of side inputs, as Context R-CNN's, are given; else they are the config's.",
+    "side_input_shapes": "Their shapes, such as 1,2000,2057/1.",
+    "side_input_types": "Their types, such as tf.float32,tf.int32 or float,int.",
+    "side_input_names": "Their names, such as context_features,valid_context_size.",
 }
 
 # Options -> `visionport export`'s own, where the name is not the same with dashes.
@@ -33,12 +33,20 @@ def side_inputs(default: str | None) -> list[Flag]:
     return [Flag(name="use_side_inputs", default=False, kind=bool, help=SIDE_INPUTS["use_side_inputs"]), *flags]
 
 
-def refuse_side_inputs(flags) -> None:
-    if flags.use_side_inputs:
-        raise UnsupportedError(
-            "--use_side_inputs: models with side inputs (Context R-CNN) are not supported; see docs/support.md. "
-            "Leave it out for other models."
-        )
+def given_side_inputs(flags) -> tuple[str, ...]:
+    """`visionport export --side-input`'s values."""
+    if not flags.use_side_inputs:
+        return ()
+    names = ("names", "types", "shapes")
+    given = [getattr(flags, f"side_input_{n}") or "" for n in names]
+    missing = [f"--side_input_{n}" for n, text in zip(names, given, strict=True) if not text]
+    if missing:
+        raise OptionError(f"--use_side_inputs needs {' and '.join(missing)}.")
+    parts = [text.split("/" if n == "shapes" else ",") for n, text in zip(names, given, strict=True)]
+    if len({len(p) for p in parts}) > 1:
+        counts = ", ".join(f"{len(p)} {n}" for n, p in zip(names, parts, strict=True))
+        raise OptionError(f"--side_input_names, _types and _shapes (with / between) are of as many inputs: {counts}.")
+    return tuple(":".join(v.strip() for v in one) for one in zip(*parts, strict=True))
 
 
 def export(flags, checkpoint: str, *, extras: Sequence[Any] = (), **options) -> None:
@@ -67,6 +75,9 @@ def words(options: Options) -> list[tuple[str, Any]]:
         value = getattr(options, field.name)
         name = SPELLED.get(field.name, f"--{field.name.replace('_', '-')}")
         if value == field.default:
+            continue
+        if field.name == "side_inputs":
+            found += [("--side-input", one) for one in value]
             continue
         if value is False:
             name, value = f"--no-{name[2:]}", True

@@ -35,16 +35,28 @@ def forward(s, x, kind: str):
     return maps
 
 
-def hourglass(s, x, blocks):
-    """Down by 2, the smaller hourglass inside, up by 2, added to what went straight on."""
-    straight = residuals(s / "encoder_block1", x, blocks[0])
-    low = residuals(s / "encoder_block2", x, blocks[0], stride=2)
+def small(s, x, blocks, *, shrinks=True, shortcut=True):
+    """One hourglass for small maps, which starts without a stride: float32 [b, h, w, c] -> [b, h, w, c']."""
+    x = conv_bn(s / "conv_input" / "conv_block", x, kernel=3)
+    x = residual(s / "conv_input" / "residual_block", x)
+    x = hourglass(s / "hourglass_network" / "0", x, blocks, shrinks=shrinks, shortcut=shortcut)
+    return conv_bn(s / "output_conv" / "0", x, kernel=3)
+
+
+def hourglass(s, x, blocks, *, shrinks=True, shortcut=True):
+    """Down by 2, the smaller hourglass inside, up by 2, added to what went straight on.
+
+    shrinks: False leaves out both steps of 2; shortcut: False leaves out what goes straight on.
+    """
+    straight = residuals(s / "encoder_block1", x, blocks[0]) if shortcut else None
+    low = residuals(s / "encoder_block2", x, blocks[0], stride=2 if shrinks else 1)
     if len(blocks) > 2:
-        low = hourglass(s / "inner_block" / "0", low, blocks[1:])
+        low = hourglass(s / "inner_block" / "0", low, blocks[1:], shrinks=shrinks, shortcut=shortcut)
     else:
         low = residuals(s / "inner_block", low, blocks[1])
     low = residuals(s / "decoder_block", low, blocks[0])
-    return straight + nn.upsample2(low)
+    low = nn.upsample2(low) if shrinks else low
+    return low if straight is None else straight + low
 
 
 def residuals(s, x, count, stride=1):

@@ -28,4 +28,4 @@ def layer(s, x, name: str, hyper: Hyperparams, stride=1, padding="SAME"):
     """The convolution s / name, or the 3x3 pool of that name."""
     if pool := POOLS.get(name.partition("_")[0]):
         return pool(x, 3, stride, padding)
-    return nn.complete(s / name, nn.conv(s / name, x, stride=stride, padding=padding), hyper)
+    return nn.layer(s / name, x, hyper, stride=stride, padding=padding)

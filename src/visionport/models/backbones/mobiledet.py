@@ -35,9 +35,10 @@ def forward(s, x, backbone: Backbone):
     for i, stage in enumerate(backbone.stages, 1):
         for block in stage:
             kind = KINDS[block.kind]
-            y = kind(s / numbered(SCOPES[block.kind], seen[block.kind]), x, block, backbone)
+            at = s / numbered(SCOPES[block.kind], seen[block.kind])
+            y = kind(at, x, block, backbone)
             seen[block.kind] += 1
-            x = x + y if block.residual else y
+            x = nn.residual(at, x, y) if block.residual else y
         points[f"C{i}"] = x
     return points
 
@@ -49,9 +50,8 @@ def inverted_bottleneck(s, x, block, backbone):
 
 def narrow_bottleneck(s, x, block, backbone, project="Conv"):
     """The same without the expansion."""
-    deep = s / "SeparableConv2d"
-    x = nn.depthwise(deep, x, kernel=block.kernel, stride=block.stride)
-    x = nn.complete(deep, x, hyper(backbone.activation))
+    how = {"by": nn.depthwise, "kernel": block.kernel, "stride": block.stride}
+    x = conv(s / "SeparableConv2d", x, backbone.activation, **how)
     return conv(s / project, excite(s, x, backbone), "none", kernel=1)
 
 
@@ -79,7 +79,7 @@ def excite(s, x, backbone):
 
 
 def conv(s, x, activation, **how):
-    return nn.complete(s, nn.conv(s, x, **how), hyper(activation))
+    return nn.layer(s, x, hyper(activation), **how)
 
 
 def hyper(activation):

@@ -15,17 +15,17 @@ def forward(s, x, hyper: Hyperparams = HYPERPARAMS, *, explicit_padding=False):
     s: the scope "MobilenetV1"; x: float32 [b, h, w, 3] in [-1, 1].
     """
     points = {}
-    x = conv_bn(s / "Conv2d_0", x, hyper, kernel=3, stride=2, explicit_padding=explicit_padding)
+    x = conv_bn(s, "Conv2d_0", x, hyper, kernel=3, stride=2, explicit_padding=explicit_padding)
     for i, stride in enumerate(STRIDES, 1):
-        deep = s / f"Conv2d_{i}_depthwise"
-        x = nn.depthwise(deep, x, kernel=3, stride=stride, explicit_padding=explicit_padding)
-        x = nn.complete(deep, x, hyper, use_bias=False)
-        x = points[f"Conv2d_{i}_pointwise"] = conv_bn(s / f"Conv2d_{i}_pointwise", x, hyper, kernel=1)
+        deep = f"Conv2d_{i}_depthwise"
+        x = conv_bn(s, deep, x, hyper, by=nn.depthwise, kernel=3, stride=stride, explicit_padding=explicit_padding)
+        x = points[f"Conv2d_{i}_pointwise"] = conv_bn(s, f"Conv2d_{i}_pointwise", x, hyper, kernel=1)
     return points
 
 
-def conv_bn(s, x, hyper, **how):
-    return nn.complete(s, nn.conv(s, x, **how), hyper, use_bias=False)
+def conv_bn(s, name, x, hyper, **how):
+    # slim enters its scope twice, which shows in the names of operations, and so of what the quantiser made of them.
+    return nn.layer(s / name, x, hyper, ranges=s / "MobilenetV1" / name, **how)
 
 
 def names(scope: str, path: str, hyper: Hyperparams = HYPERPARAMS) -> dict[str, str]:

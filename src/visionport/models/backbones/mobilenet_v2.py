@@ -1,5 +1,7 @@
 """MobileNetV2 (Sandler et al. 2018): inverted residuals with linear bottlenecks."""
 
+import dataclasses
+
 from visionport.config import Hyperparams
 from visionport.ops import nn
 
@@ -29,16 +31,14 @@ def forward(s, x, hyper: Hyperparams = HYPERPARAMS, *, explicit_padding=False, l
 def inverted_residual(s, x, hyper, stride, expand, explicit_padding):
     """The block's output and its expansion."""
     wide = conv_bn(s / "expand", x, hyper, kernel=1) if expand else x
-    y = nn.depthwise(s / "depthwise", wide, kernel=3, stride=stride, explicit_padding=explicit_padding)
-    y = nn.complete(s / "depthwise", y, hyper, use_bias=False)
-    y = nn.conv(s / "project", y, kernel=1)
-    if bn := hyper.batch_norm:
-        y = nn.batch_norm(s / "project" / "BatchNorm", y, bn.epsilon, center=bn.center, scale=bn.scale)
-    return (x + y if stride == 1 and x.shape[-1] == y.shape[-1] else y), wide
+    how = {"kernel": 3, "stride": stride, "explicit_padding": explicit_padding}
+    y = conv_bn(s / "depthwise", wide, hyper, by=nn.depthwise, **how)
+    y = conv_bn(s / "project", y, dataclasses.replace(hyper, activation="none"), kernel=1)
+    return (nn.residual(s, x, y) if stride == 1 and x.shape[-1] == y.shape[-1] else y), wide
 
 
 def conv_bn(s, x, hyper, **how):
-    return nn.complete(s, nn.conv(s, x, **how), hyper, use_bias=False)
+    return nn.layer(s, x, hyper, use_bias=False, **how)
 
 
 def names(scope: str, path: str, hyper: Hyperparams = HYPERPARAMS) -> dict[str, str]:

@@ -51,12 +51,11 @@ def inverted_residual(s, x, b: Block, norm):
         wide = conv_bn(s / "expand", x, norm, b.activation, **how)
     y = wide
     if not b.fused:
-        deep = s / "depthwise"
-        y = nn.complete(deep, nn.depthwise(deep, y, kernel=b.kernel, stride=b.stride), hyper(b.activation, norm))
+        y = conv_bn(s / "depthwise", y, norm, b.activation, by=nn.depthwise, kernel=b.kernel, stride=b.stride)
     if b.squeeze:
         y = y * squeeze_excite(s / "squeeze_excite", y)
     y = conv_bn(s / "project", y, norm, "none", kernel=1)
-    return (x + y if b.residual and b.stride == 1 and x.shape[-1] == y.shape[-1] else y), wide
+    return (nn.residual(s, x, y) if b.residual and b.stride == 1 and x.shape[-1] == y.shape[-1] else y), wide
 
 
 def squeeze_excite(s, x):
@@ -68,7 +67,7 @@ def squeeze_excite(s, x):
 
 
 def conv_bn(s, x, norm, activation, **how):
-    return nn.complete(s, nn.conv(s, x, **how), hyper(activation, norm))
+    return nn.layer(s, x, hyper(activation, norm), **how)
 
 
 def hyper(activation, norm):

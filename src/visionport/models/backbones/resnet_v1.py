@@ -70,22 +70,27 @@ def block(s, x, units, *, stride, placement, hyper=HYPERPARAMS, rate=1, output_a
         unit = s / f"unit_{i + 1}" / "bottleneck_v1"
         step = stride if i == at else 1
         strides = (step, 1) if placement == "first" else (1, step)
-        x = bottleneck(unit, x, hyper, strides, project=i == 0, rate=rate, output_activation=output_activation)
+        project = "no" if i else "always" if placement == "first" else "widening"
+        x = bottleneck(unit, x, hyper, strides, project=project, rate=rate, output_activation=output_activation)
     return x
 
 
 def bottleneck(s, x, hyper, strides, *, project, rate, output_activation):
-    """1x1, 3x3, 1x1 and the shortcut; strides: of the first two."""
+    """1x1, 3x3, 1x1 and the shortcut; strides: of the first two.
+
+    project: the shortcut too; "widening": where the width changes, which a depth multiplier of 1/4 prevents in slim.
+    """
     step = strides[0] * strides[1]
-    shortcut = linear(s / "shortcut", x, hyper, stride=step) if project else subsample(x, step)
     y = conv_bn(s / "conv1", x, hyper, kernel=1, stride=strides[0])
     y = conv_bn(s / "conv2", y, hyper, kernel=3, stride=strides[1], rate=rate, explicit_padding=strides[1] > 1)
     y = linear(s / "conv3", y, hyper)
+    projects = project == "always" or (project == "widening" and x.shape[-1] != y.shape[-1])
+    shortcut = linear(s / "shortcut", x, hyper, stride=step) if projects else subsample(x, step)
     return nn.ACTIVATIONS[output_activation](shortcut + y)
 
 
 def conv_bn(s, x, hyper, **how):
-    return nn.complete(s, nn.conv(s, x, **how), hyper)
+    return nn.layer(s, x, hyper, **how)
 
 
 def linear(s, x, hyper, stride=1):

@@ -67,11 +67,16 @@ ARCHITECTURES = {
 def names(scope: str, path: str, kind: str) -> dict[str, str]:
     """Canonical scope -> object path of a Keras network under `path`, the last batch norm ("postnorm") included."""
     unit, units, _ = ARCHITECTURES[kind]
-    layers = [f"{scope}/conv1"]
+    scopes = ["conv1", *layers(unit, units), "postnorm"]
+    return {f"{scope}/{name}": f"{path}/layer_with_weights-{i}" for i, name in enumerate(scopes)}
+
+
+def layers(unit, units) -> list[str]:
+    """The scopes of blocks, in the order of a Keras network's layers."""
+    found = []
     for i, count in enumerate(units, 1):
         for k in range(count):
             parts = ["preact", "conv1", "conv1/BatchNorm", "conv2", "conv2/BatchNorm"]
             parts += ["shortcut"] * (k == 0) + ["conv3"] * (unit is bottleneck)
-            layers += [f"{scope}/block{i}/unit_{k + 1}/bottleneck_v2/{part}" for part in parts]
-    layers.append(f"{scope}/postnorm")
-    return {name: f"{path}/layer_with_weights-{i}" for i, name in enumerate(layers)}
+            found += [f"block{i}/unit_{k + 1}/bottleneck_v2/{part}" for part in parts]
+    return found

@@ -9,13 +9,14 @@ import tensorflow as tf
 from visionport import config
 from visionport.config_center_net import CenterNet, Head
 from visionport.errors import UnsupportedError
-from visionport.models.center_net import keypoints, masks
+from visionport.models.center_net import deepmac, keypoints, masks
 from visionport.models.center_net.extractors import EXTRACTORS, SCOPE, STRIDE, extractor
 from visionport.ops import nms, nn, peaks
 
 __all__ = ["extractor_types", "known_unread", "names", "normalization", "postprocess", "predict"]
 
-UNREAD = ("model/track_reid_classification_net/",)  # classifies identities, in training only
+# Classifies identities, and draws random numbers, in training only.
+UNREAD = ("model/track_reid_classification_net/", "model/_self_supervised_rng/")
 
 
 def extractor_types() -> list[str]:
@@ -49,14 +50,15 @@ def heads(c: CenterNet) -> dict[str, tuple[Head, int]]:
         out["track/reid"] = Head(), c.embedding_size
     if c.temporal_offset:
         out["track/offset"] = Head(), 2
-    return out
+    return out | (deepmac.heads(c.deepmac) if c.deepmac else {})
 
 
 def predict(c: CenterNet, s, images, true_shapes=None) -> dict:
     """The network's raw answers.
 
     images: float32 [b, H, W, 3], preprocessed. Returns, for the last of the stacked networks (number i), each head's
-    map as "HEAD/i", float32 [b, H / 4, W / 4, channels], and "feature_maps", a list.
+    map as "HEAD/i", float32 [b, H / 4, W / 4, channels], and "feature_maps", a list. The other stacks' heads train,
+    and are there where the config wants them.
     """
     backbone = extractor(c)
     if any(d is not None and d % backbone.multiple for d in images.shape[1:3]):
@@ -67,8 +69,14 @@ def predict(c: CenterNet, s, images, true_shapes=None) -> dict:
     maps = backbone.features(s / SCOPE, images, c)
     out: dict = {"feature_maps": maps}
     for name, (head, channels) in heads(c).items():
-        out[f"{name}/{len(maps) - 1}"] = prediction_net(s / name, maps[-1], head, channels, c.use_depthwise)
+        for i, x in list(enumerate(maps))[0 if c.outputs_maps else -1 :]:
+            out[f"{name}/{i}"] = prediction_net(head_scope(s, c, name, i), x, head, channels, c.use_depthwise)
     return out
+
+
+def head_scope(s, c: CenterNet, name: str, stack: int):
+    """The last stack's heads have no number."""
+    return s / name if stack == stacks(c) - 1 else s / f"stack_{stack}" / name
 
 
 def prediction_net(s, x, head: Head, channels: int, depthwise: bool):
@@ -79,11 +87,13 @@ def prediction_net(s, x, head: Head, channels: int, depthwise: bool):
     return nn.bias(last, nn.conv(last, x, kernel=1, out=channels))
 
 
-def postprocess(c: CenterNet, s, prediction: dict, images, true_shapes) -> dict:
+def postprocess(c: CenterNet, s, prediction: dict, images, true_shapes, boxes=None) -> dict:
     """Detections by the reference's output names; classes from 0.
 
-    true_shapes: int32 [b, 3], without padding. m below is the number of detections.
+    true_shapes: int32 [b, 3], without padding. boxes: float32 [b, n, 4], what DeepMAC's masks are to be of, normalised
+    to the image without padding; None: the boxes found. m below is the number of detections.
     """
+    # The last stack's come last.
     found = {name.rpartition("/")[0]: x for name, x in prediction.items() if name != "feature_maps"}
     centers = tf.sigmoid(found["object_center"]) * inside(found["object_center"], true_shapes)
     scores, y, x, classes = peaks.best(centers, c.center.peak_kernel, c.center.max_detections)
@@ -107,6 +117,10 @@ def postprocess(c: CenterNet, s, prediction: dict, images, true_shapes) -> dict:
             out["detection_boxes"] = tf.concat([tf.reduce_min(points, 2), tf.reduce_max(points, 2)], -1)
     if c.masks:
         out |= masks.detect(c, found, out["detection_boxes"], classes, true_shapes)
+    if c.deepmac and deepmac.is_there(c.deepmac, s.params):
+        embeddings = found[deepmac.INSTANCE], found[deepmac.PIXEL]
+        places = strided if boxes is None else given_boxes(boxes, images, true_shapes, embeddings[0])
+        out["detection_masks"] = deepmac.masks(c.deepmac, s / deepmac.SCOPE, *embeddings, places)
     if c.embedding_size:
         # The reference does not guard against a length of 0 either.
         embedding = peaks.at(found["track/reid"], y, x)
@@ -117,7 +131,14 @@ def postprocess(c: CenterNet, s, prediction: dict, images, true_shapes) -> dict:
         out = suppressed(c, out)
     if c.keypoints:
         out["detection_scores"] = keypoints.rescored(c, out)
-    return out
+    return out | (all_maps(c, prediction, images, true_shapes) if c.outputs_maps else {})
+
+
+def all_maps(c: CenterNet, prediction: dict, images, true_shapes) -> dict:
+    """What `output_prediction_dict` adds: heads' maps, float32 [stacks, b, h, w, channels], and what they are of."""
+    maps = {name: tf.stack([prediction[f"{name}/{i}"] for i in range(stacks(c))]) for name in heads(c)}
+    features = tf.stack(prediction["feature_maps"])
+    return maps | {"extracted_features": features, "preprocessed_inputs": images, "true_image_shapes": true_shapes}
 
 
 def inside(x, true_shapes):
@@ -144,6 +165,12 @@ def boxes_at(sizes, offsets, y, x):
     return tf.clip_by_value(corners, 0, tf.tile(extent, [2]))
 
 
+def given_boxes(boxes, images, true_shapes, heatmap):
+    """Normalised boxes of the image without padding, in places of the map."""
+    padded = tf.cast(true_shapes[:, None, :2] / tf.shape(images)[1:3], tf.float32)
+    return boxes * tf.tile(padded, [1, 1, 2]) * tf.tile(tf.cast(tf.shape(heatmap)[1:3], tf.float32), [2])
+
+
 def suppressed(c: CenterNet, out: dict) -> dict:
     """What the config's NMS leaves, each detection of its own class alone."""
     assert c.nms
@@ -166,16 +193,18 @@ NMS_OUTPUTS = {
 
 def names(c: CenterNet) -> dict[str, str]:
     """Canonical scope -> object path in a TF2 checkpoint."""
-    out = dict(extractor(c).names())
+    out = extractor(c).names() | (deepmac.names(c.deepmac) if c.deepmac else {})
     for name, (head, _) in heads(c).items():
         for i in range(len(head.kernel_sizes) + 1):
-            out[f"{name}/conv_{i}"] = f"{head_path(c, name)}/layer_with_weights-{i}"
+            for stack in range(stacks(c)):
+                scope = name if stack == stacks(c) - 1 else f"stack_{stack}/{name}"
+                out[f"{scope}/conv_{i}"] = f"{head_path(name)}/{stack}/layer_with_weights-{i}"
     return out
 
 
-def head_path(c: CenterNet, name: str) -> str:
-    """Of the last stack's head. Keys escape "/" and "."."""
-    return f"model/_prediction_head_dict/{name.replace('.', '..').replace('/', '.S')}/{stacks(c) - 1}"
+def head_path(name: str) -> str:
+    """Where a head is, for all stacks. Keys escape "/" and "."."""
+    return f"model/_prediction_head_dict/{name.replace('.', '..').replace('/', '.S')}"
 
 
 def stacks(c: CenterNet) -> int:
@@ -186,7 +215,6 @@ def known_unread(c: CenterNet):
     """Is this checkpoint key one that inference does not need? Heads of all stacks but the last only train."""
     paths = extractor(c).names()
     unread = [*UNREAD, *(f"{paths[scope]}/" for scope in extractor(c).unread)]
-    for name in heads(c):
-        head = head_path(c, name).rpartition("/")[0]
-        unread += [f"{head}/{i}/" for i in range(stacks(c) - 1)]
+    for name in () if c.outputs_maps else heads(c):
+        unread += [f"{head_path(name)}/{i}/" for i in range(stacks(c) - 1)]
     return lambda key: key.startswith(tuple(unread))

@@ -201,6 +201,8 @@ def argmax(task: KeypointTask, heatmap, offsets, regressed, boxes):
         place = tf.cast(tf.stack([best // w, tf.math.floormod(best, w)], -1), tf.float32)
         return place + tf.gather_nd(tf.reshape(offsets, [h * w, k, 2]), at), scores
 
+    if heatmap.shape[0] == 1:  # no loop, which costs more than it saves
+        return tuple(t[None] for t in one((heatmap[0], offsets[0], regressed[0], boxes[0])))
     shapes = tf.TensorSpec((regressed.shape[1], k, 2)), tf.TensorSpec((regressed.shape[1], k))
     return tf.map_fn(one, (heatmap, offsets, regressed, boxes), fn_output_signature=shapes)
 

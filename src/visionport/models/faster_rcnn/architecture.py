@@ -13,7 +13,7 @@ import tensorflow as tf
 from visionport import config
 from visionport.config_faster_rcnn import BoxHeads, FasterRcnn, MaskHead, RfcnHeads
 from visionport.errors import UnsupportedError, nearest
-from visionport.models.faster_rcnn import rfcn
+from visionport.models.faster_rcnn import context, rfcn
 from visionport.ops import anchors as anchor_ops
 from visionport.ops import boxes as box_ops
 from visionport.ops import image, nms, nn, roi
@@ -22,7 +22,7 @@ from visionport.ops import image, nms, nn, roi
 EXTRACTORS = {f"faster_rcnn_resnet{d}{k}": "faster_rcnn_resnet_v1" for k in ("", "_keras") for d in (50, 101, 152)}
 EXTRACTORS |= {f"faster_rcnn_resnet{d}_fpn_keras": "faster_rcnn_resnet_v1_fpn" for d in (50, 101, 152)}
 EXTRACTORS |= {f"faster_rcnn_inception_resnet_v2{k}": "faster_rcnn_inception_resnet_v2" for k in ("", "_keras")}
-EXTRACTORS |= {"faster_rcnn_inception_v2": "faster_rcnn_inception_v2"}
+EXTRACTORS |= {f"faster_rcnn_{n}": f"faster_rcnn_{n}" for n in ("inception_v2", "nas", "pnas")}
 
 FIRST, SECOND = "FirstStageFeatureExtractor", "SecondStageFeatureExtractor"
 RPN, HEADS = "FirstStageBoxPredictor", "SecondStageBoxPredictor"
@@ -68,14 +68,16 @@ def normalization(model: FasterRcnn) -> config.Normalization:
     return dataclasses.replace(extractor(model).normalization(model.resizer), pads_first=True)
 
 
-def predict(model: FasterRcnn, s, images, true_shapes) -> dict:
+def predict(model: FasterRcnn, s, images, true_shapes, *side) -> dict:
     """Both stages' raw answers, by the reference's names; boxes in pixels unless the name says normalized.
 
-    images: float32 [b, H, W, c], preprocessed; true_shapes: int32 [b, 3], without padding. With p proposals and n
-    anchors: anchors [n, 4], rpn_box_encodings [b, n, 4], proposal_boxes [b, p, 4], num_proposals [b],
-    refined_box_encodings [b * p, 1 or classes, 4], logits [b * p, classes + 1].
+    images: float32 [b, H, W, c], preprocessed; true_shapes: int32 [b, 3], without padding; side: tensors, as the
+    model's side_inputs say. With p proposals and n anchors: anchors [n, 4], rpn_box_encodings [b, n, 4], proposal_boxes
+    [b, p, 4], num_proposals [b], refined_box_encodings [b * p, 1 or classes, 4], logits [b * p, classes + 1].
     """
     found = first_stage(model, s, images)
+    if model.proposals_only:
+        return found
     proposals, count = propose(model, found, true_shapes)
     size = tf.cast(tf.shape(images)[1:3], tf.float32)
     normalized = proposals / tf.tile(size, [2])
@@ -83,7 +85,8 @@ def predict(model: FasterRcnn, s, images, true_shapes) -> dict:
         features = extractor(model).box_features(s, found["feature_maps"][0], model.feature_extractor)
         codes, logits = rfcn.heads(model.heads, s / HEADS, features, normalized, model.num_classes)
     else:
-        features = box_features(model, s, found["feature_maps"], normalized, images)
+        attended = attention(model, s, count, *side)
+        features = box_features(model, s, found["feature_maps"], normalized, images, attended)
         codes, logits = box_heads(model, model.heads, s / HEADS, features)
     return found | {
         "image_shape": tf.shape(images),
@@ -114,8 +117,9 @@ def first_stage(model: FasterRcnn, s, images) -> dict:
             y = nn.bias(place, nn.conv(place, x, kernel=1, out=count * width))
             out.append(tf.reshape(y, (tf.shape(y)[0], -1, width)))
     size = tf.cast(tf.shape(images)[1:3], tf.float32)
-    # No sizes: whatever the image's, multiscale anchors are offset by half a stride here.
-    boxes = anchor_ops.generate(model.anchors, [nn.spatial(m) for m in maps], 0, 0, constant=False)
+    # No sizes: whatever the image's, multiscale anchors are offset by half a stride here; SSD's are of one pixel.
+    side = int(isinstance(model.anchors, config.SsdAnchors))
+    boxes = anchor_ops.generate(model.anchors, [nn.spatial(m) for m in maps], side, side, constant=False)
     return {
         "feature_maps": maps,
         "rpn_box_encodings": tf.concat(codes, 1),
@@ -130,10 +134,17 @@ def rpn_scopes(maps: int) -> list[str]:
 
 def propose(model: FasterRcnn, found: dict, true_shapes):
     """The best boxes of the first stage: float32 [b, p, 4] in pixels, 0 past the count, int32 [b]."""
+    best, _, _ = best_proposals(model, found, true_shapes)
+    return tf.stop_gradient(best["boxes"]), best["count"]  # so that what follows can be trained
+
+
+def best_proposals(model: FasterRcnn, found: dict, true_shapes):
+    """What ops.nms.batch gives, and all boxes [b, n, 4] in pixels and their scores [b, n, 2], background first."""
     boxes, _ = box_ops.decode(model.box_coder, found["rpn_box_encodings"], found["anchors"])
-    scores = tf.nn.softmax(found["rpn_objectness_predictions_with_background"])[:, :, 1:]
-    best = nms.batch(model.first_stage.nms, boxes[:, :, None], scores, window(true_shapes), {})
-    return best["boxes"], best["count"]
+    scores = tf.nn.softmax(found["rpn_objectness_predictions_with_background"])
+    fields = {"multiclass_scores": scores}
+    best = nms.batch(model.first_stage.nms, boxes[:, :, None], scores[:, :, 1:], window(true_shapes), fields)
+    return best, boxes, scores
 
 
 def window(true_shapes):
@@ -144,23 +155,46 @@ def window(true_shapes):
 
 def crops(model: FasterRcnn, maps, boxes, images):
     """What the second stage looks at: float32 [b * n, h, w, c] of normalised boxes [b, n, 4]."""
+    maps = maps[:1] if model.context else maps  # of a pyramid the reference then takes the finest alone
     x = roi.crop(maps, boxes, model.crop_size, image_size=nn.spatial(images))
     if (model.pool_kernel, model.pool_stride) == (1, 1):
         return x
     return tf.nn.max_pool2d(x, model.pool_kernel, model.pool_stride, "VALID")
 
 
-def box_features(model: FasterRcnn, s, maps, boxes, images):
-    """Each box's features, float32 [b * n, h, w, c]."""
-    return extractor(model).box_features(s, crops(model, maps, boxes, images), model.feature_extractor)
+def box_features(model: FasterRcnn, s, maps, boxes, images, attended=lambda x, position: x):
+    """Each box's features, float32 [b * n, h, w, c]. attended: see `attention`."""
+    x = attended(crops(model, maps, boxes, images), "post_rpn")
+    return attended(extractor(model).box_features(s, x, model.feature_extractor), "post_box_classifier")
+
+
+def attention(model: FasterRcnn, s, count, *side):
+    """A function of features [b * n, h, w, c] and their position, which adds what the side inputs tell of them."""
+    c = model.context
+
+    def attended(x, position):
+        if not c or c.position != position:
+            return x
+        return x + context.attend(c, s, x, model.first_stage.nms.max_total, count, *side)
+
+    return attended
 
 
 def box_heads(model: FasterRcnn, heads: BoxHeads, s, features):
     """float32 [n, 1 or classes, 4] box encodings and [n, classes + 1] logits. Reference: predictors/mask_rcnn_*.py."""
     x = tf.reduce_mean(features, [1, 2])
     boxes = 1 if heads.share_box else model.num_classes
-    codes = nn.dense(s / BOX, x, out=4 * boxes)
-    return tf.reshape(codes, (-1, boxes, 4)), nn.dense(s / CLASS, x, out=model.num_classes + 1)
+    codes, logits = (
+        fully_connected(heads, s / name, x, out) for name, out in ((BOX, 4 * boxes), (CLASS, model.num_classes + 1))
+    )
+    return tf.reshape(codes, (-1, boxes, 4)), logits
+
+
+def fully_connected(heads: BoxHeads, s, x, out: int):
+    x = nn.dense(s, x, out=out) if heads.use_bias else tf.matmul(x, s("weights", (x.shape[-1], out)))
+    if bn := heads.batch_norm:
+        x = nn.batch_norm(s / "BatchNorm", x[:, None, None], bn.epsilon, center=bn.center, scale=bn.scale)[:, 0, 0]
+    return x
 
 
 def mask_head(head: MaskHead, s, x, num_masks):
@@ -171,6 +205,11 @@ def mask_head(head: MaskHead, s, x, num_masks):
     for i, scope in enumerate(inner):
         if i == head.num_layers - 1:
             for axis, size in enumerate(head.size, 1):
+                if size < x.shape[axis]:
+                    raise UnsupportedError(
+                        f"mask_rcnn_box_predictor: masks of {head.size} are smaller than the features of a box, "
+                        "which convolve_then_upsample_masks cannot shrink."
+                    )
                 x = tf.repeat(x, size // x.shape[axis], axis=axis)
         x = nn.complete(s / scope, nn.conv(s / scope, x, kernel=3), head.hyperparams)
     x = nn.bias(s / last, nn.conv(s / last, x, kernel=3, out=num_masks))
@@ -183,6 +222,8 @@ def mask_scopes(head: MaskHead) -> list[str]:
 
 def postprocess(model: FasterRcnn, s, prediction: dict, images, true_shapes) -> dict:
     """Detections by the reference's output names; classes from 0; masks are of the detection's box."""
+    if model.proposals_only:
+        return proposals(model, prediction, images, true_shapes)
     out = detections(model, prediction, true_shapes)
     if model.masks:
         out |= masks(model, s, prediction, out, images)
@@ -194,9 +235,29 @@ def postprocess(model: FasterRcnn, s, prediction: dict, images, true_shapes) -> 
         extra["cropped_rpn_box_features"] = crops(model, maps, boxes, images)
     out |= {k: tf.reshape(v, (-1, boxes.shape[1], *v.shape[1:])) for k, v in extra.items()}
     if model.output_predictions:
+        if model.output_map_indices:
+            shape = (-1, prediction["proposal_boxes"].shape[1], prediction["refined_box_encodings"].shape[1])
+            indices = tf.zeros_like(prediction["refined_box_encodings"][:, :, 0], tf.int32)
+            out["raw_detection_feature_map_indices"] = tf.reshape(indices, shape)
         return {k: prediction[k] for k in SHOWN} | out
     out.pop("mask_predictions", None)
     return out
+
+
+def proposals(model: FasterRcnn, prediction: dict, images, true_shapes) -> dict:
+    """Detections of the first stage: all of one class, that of objects; boxes in the frame of the padded image."""
+    best, boxes, scores = best_proposals(model, prediction, true_shapes)
+    size = tf.tile(tf.cast(tf.shape(images)[1:3], tf.float32), [2])
+    out = {
+        "detection_boxes": best["boxes"] / size,
+        "detection_scores": best["scores"],
+        "detection_classes": best["classes"],
+        "num_detections": best["count"],
+        "raw_detection_boxes": boxes / size,
+        "raw_detection_scores": scores,
+    }
+    shown = "multiclass_scores"  # which the combined NMS does not give
+    return out | ({f"detection_{shown}": best[shown]} if shown in best else {})
 
 
 def detections(model: FasterRcnn, prediction: dict, true_shapes) -> dict:
@@ -233,7 +294,7 @@ def masks(model: FasterRcnn, s, prediction: dict, found: dict, images) -> dict:
     logits = mask_head(head, s / HEADS, features, 1 if head.class_agnostic else model.num_classes)
     classes = tf.cast(tf.reshape(found["detection_classes"], [-1]), tf.int32)
     chosen = logits[:, 0] if logits.shape[1] == 1 else tf.gather(logits, classes, axis=1, batch_dims=1)
-    shape = (-1, found["detection_boxes"].shape[1], *head.size)
+    shape = (-1, found["detection_boxes"].shape[1], *logits.shape[2:])
     return {"mask_predictions": logits, "detection_masks": tf.reshape(tf.sigmoid(chosen), shape)}
 
 
@@ -251,6 +312,10 @@ def names(model: FasterRcnn) -> dict[str, str]:
         for i, scope in enumerate(rpn_scopes(len(anchor_ops.per_location(model.anchors)))):
             out[f"{scope}/{head}"] = f"{PATHS[RPN]}/{group}/{i}/{layers}/0"
         out[f"{HEADS}/{head}"] = f"{PATHS[HEADS]}/{second}/{layers}/{1 + dropout}"
+        out[f"{HEADS}/{head}/BatchNorm"] = f"{PATHS[HEADS]}/{second}/{layers}/{2 + dropout}"
+    out |= rfcn.names(HEADS)
+    if model.context:
+        out |= context.names()
     if model.masks:
         path = f"{PATHS[HEADS]}/_third_stage_heads/mask_predictions/_mask_predictor_layers"
         for i, scope in enumerate(mask_scopes(model.masks)):
@@ -263,4 +328,8 @@ def names(model: FasterRcnn) -> dict[str, str]:
 def known_unread(model: FasterRcnn):
     """Is this checkpoint key one that inference does not need?"""
     unread = extractor(model).unread(model.feature_extractor)
+    if model.proposals_only:
+        unread += (SECOND, HEADS, PATHS[SECOND], PATHS[HEADS], rfcn.PATH)
+    elif not model.masks:  # trained with masks, exported without
+        unread += (f"{HEADS}/Conv", f"{PATHS[HEADS]}/_third_stage_heads/")
     return lambda key: key.startswith(unread)

@@ -27,6 +27,8 @@ EXTRACTORS = {
     "ssd_mobilenet_v2_mnasfpn": ("tf1",),
     "ssd_inception_v2": ("tf1",),
     "ssd_inception_v3": ("tf1",),
+    "ssd_pnasnet": ("tf1",),
+    "ssd_spaghettinet": ("tf1",),
 }
 # Several types of one module, which tells them apart by the type.
 EFFICIENTDETS = {f"ssd_efficientnet-b{i}_bifpn": "ssd_efficientnet_bifpn" for i in range(8)}

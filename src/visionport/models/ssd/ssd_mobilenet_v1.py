@@ -1,5 +1,7 @@
 """SSD over MobileNetV1 (Howard et al. 2017). Reference: ssd_mobilenet_v1{,_keras}_feature_extractor.py."""
 
+import dataclasses
+
 from visionport.config import Hyperparams, Normalization, SsdFeatureExtractor
 from visionport.models import feature_maps
 from visionport.models.backbones import mobilenet_v1
@@ -25,7 +27,9 @@ def backbone(s, x, e: SsdFeatureExtractor):
 
 
 def backbone_hyperparams(e: SsdFeatureExtractor) -> Hyperparams:
-    return e.hyperparams if e.override_base_hyperparams else mobilenet_v1.HYPERPARAMS
+    hyper = e.hyperparams if e.override_base_hyperparams else mobilenet_v1.HYPERPARAMS
+    # Keras's convolutions have no bias, whatever the config; slim's have one where they have no batch norm.
+    return dataclasses.replace(hyper, use_bias=False) if e.type.endswith("_keras") else hyper
 
 
 def names(e: SsdFeatureExtractor):

@@ -23,10 +23,9 @@ def features(s, x, e: SsdFeatureExtractor):
     if e.depth_multiplier != 1:
         raise UnsupportedError(f"feature extractor {e.type!r} has no depth_multiplier; the reference refuses it too.")
     s = s / f"resnet_v1_{depth(e)}"
-    base = s / "Base_Conv2d_1x1_1024"
     # The reference loses override_base_feature_extractor_hyperparams on its way to the backbone.
     x = backbone(s, x, dataclasses.replace(e, override_base_hyperparams=False), blocks=3)["block3"]
-    maps = [nn.complete(base, nn.conv(base, x, kernel=1), e.hyperparams)]
+    maps = [nn.layer(s / "Base_Conv2d_1x1_1024", x, e.hyperparams, kernel=1)]
     while len(maps) < MAPS:
         maps.append(tf.nn.max_pool2d(maps[-1], 2, 2, "SAME"))
     return maps

@@ -1,0 +1,108 @@
+"""`visionport convert`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from visionport.commands.common import DISAGREES, Listed, flat, quiet, show, verbose
+from visionport.errors import OptionError
+from visionport.options import QUANTIZATIONS
+
+
+class Numbers(click.ParamType):
+    """Numbers separated by commas."""
+
+    name = "x[,x...]"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(v) for v in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no number, nor several with commas", param, ctx)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  visionport convert exported/saved_model --out model.tflite
+  visionport convert frozen.pb --out model.tflite --input-arrays image --output-arrays boxes,scores \\
+      --input-shape 1,300,300,3
+  visionport convert saved_model --out model.tflite --quantize int8 --calibration photos/ --mean 127.5 --std 127.5"""
+)
+@click.argument("source", type=Path)
+@click.option("--out", required=True, type=Path, help="The TFLite file.")
+@click.option(
+    "--tag", "tags", type=Listed(), multiple=True, help="A SavedModel's tag set. Default: serve, or the only one."
+)
+@click.option(
+    "--signature", help="Which one says what goes in and comes out. Default: serving_default, or the only one."
+)
+@click.option(
+    "--input-arrays", type=Listed(), multiple=True, help="Tensors to feed, or keys of the signature. Default: its all."
+)
+@click.option(
+    "--output-arrays", type=Listed(), multiple=True, help="Tensors to keep, or keys of the signature. Default: its all."
+)
+@click.option(
+    "--input-shape",
+    "shapes",
+    multiple=True,
+    metavar="[NAME=]N,N,...",
+    help="An input's shape; -1 keeps a size open; repeatable. Default: its own, with a batch of 1.",
+)
+@click.option("--quantize", type=click.Choice(QUANTIZATIONS), default="none", show_default=True, help="As of export.")
+@click.option(
+    "--calibration",
+    type=Path,
+    help="For int8, uint8 and int16x8: a folder or a TFRecord of pictures, or an .npz with an array an input.",
+)
+@click.option("--mean", type=Numbers(), default=(), help="Of pictures to calibrate with: (pixel - mean) / std.")
+@click.option("--std", type=Numbers(), default=(), help="See --mean.")
+@click.option(
+    "--input-type",
+    type=click.Choice(("float", "uint8", "int8")),
+    help="Of the inputs and outputs of an int8 file. Default: the source's; uint8 with --quantize uint8.",
+)
+@click.option("--allow-select-tf-ops", "select_tf_ops", is_flag=True, help="Keep ops that only TensorFlow runs.")
+@click.option("--allow-custom-ops", "custom_ops", is_flag=True, help="Keep ops that nobody here knows.")
+@click.option("--verify/--no-verify", default=True, show_default=True, help="Run the file beside its source.")
+@click.option("--overwrite", is_flag=True, help="Replace the file.")
+@quiet
+@verbose
+def convert(source, out, tags, input_arrays, output_arrays, shapes, quiet, verbose, **rest):
+    """Any TensorFlow model to TFLite: a SavedModel, or a frozen graph as .pb or .pbtxt; compared with its source."""
+    from visionport import converting
+    from visionport.progress import Progress, Stages
+
+    arrays = {"tags": flat(tags), "input_arrays": flat(input_arrays), "output_arrays": flat(output_arrays)}
+    request = converting.Request(source=source, out=out, shapes=read_shapes(shapes), **arrays, **rest)
+    stages = Stages() if not quiet and (verbose or sys.stderr.isatty()) else Progress()
+    done = converting.convert(request, stages)
+    if not quiet:
+        ends = f"{', '.join(done.inputs)} -> {', '.join(done.outputs)}"
+        print(f"{done.out}  {done.size / 1e6:.1f} MB, converted in {done.seconds:.1f} s: {ends}")
+        if done.checks:
+            from visionport.verify_table import table
+
+            show(table(done.checks))
+    if not done.agrees:
+        print("The file disagrees with its source: see the table above.", file=sys.stderr)
+        sys.exit(DISAGREES)
+
+
+def read_shapes(texts) -> dict[str, tuple[int, ...]]:
+    """{name: shape}; "" for one without a name."""
+    shapes = {}
+    for text in texts:
+        name, equal, numbers = text.rpartition("=")
+        try:
+            shape = tuple(-1 if n in ("?", "None") else int(n) for n in numbers.split(",") if n)
+        except ValueError:
+            raise OptionError(f"--input-shape {text}: NAME=1,300,300,3, or 1,300,300,3.") from None
+        if any(n < 1 and n != -1 for n in shape) or (equal and not name) or name in shapes:
+            raise OptionError(f"--input-shape {text}: sizes from 1, or -1, and each input once.")
+        shapes[name] = shape
+    return shapes

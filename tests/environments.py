@@ -1,0 +1,62 @@
+"""Interpreters for clients that stay out of this environment, as their users have them: an environment for each."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def interpreter(folder: Path, package: str, module: str, *more: str) -> Path:
+    """An interpreter with the package: that of VISIONPORT_<MODULE>, or of an environment made in `folder`.
+
+    Skips the test where the package cannot be installed, or `module` not be imported. more: other packages to install.
+    """
+    variable = "VISIONPORT_" + module.partition(".")[0].upper()
+    given = os.environ.get(variable)
+    made = Path(given) if given else folder / "bin" / "python"
+    if not given:
+        steps = [[sys.executable, "-m", "venv", folder], [made, "-m", "pip", "install", "-q", package, *more]]
+        if any(subprocess.run(step, capture_output=True).returncode for step in steps):
+            pytest.skip(f"{package} cannot be installed here; {variable} may name an interpreter that has it")
+    if subprocess.run([made, "-c", f"import {module}"], capture_output=True).returncode:
+        pytest.skip(f"{module} does not load on this machine")
+    return made
+
+
+def run(python: Path | str, code: str, *arguments) -> str:
+    """What a program prints. Fails with what it said on standard error."""
+    done = subprocess.run([python, "-c", code, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_snippet(python: Path | str, client: str, export: Path, picture: Path, folder: Path, **changes: str) -> str:
+    """What the snippet for a client in docs/clients.md prints, run in a folder like the export with `photo.jpg`.
+
+    changes: what of the snippet is replaced by what.
+    """
+    text = (Path(__file__).parents[1] / "docs" / "clients.md").read_text()
+    code = text.partition(f"\n## {client}\n")[2].partition("```python\n")[2].partition("```")[0]
+    for old, new in changes.items():
+        code = code.replace(old, new)
+    for file in export.iterdir():
+        (folder / file.name).symlink_to(file)
+    (folder / "photo.jpg").symlink_to(picture)
+    done = subprocess.run([python, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert code
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# What is compared of every detection, absolute: rounding in another order of operations, as docs/support.md has it.
+CLOSE = {"detection_boxes": 1e-4, "detection_scores": 1e-4, "detection_classes": 0, "num_detections": 0}
+
+
+def assert_same_detections(found, wanted, share: float = 1.0) -> None:
+    """Of each row of detections at least `share` are equal, in their order. found, wanted: {output: [b, m, ...]}."""
+    for name, bound in CLOSE.items():
+        assert found[name].shape == wanted[name].shape, name
+        same = abs(found[name] - wanted[name]) <= bound
+        assert same.reshape(*same.shape[:2], -1).all(-1).mean() >= share if same.ndim > 1 else same.all(), name

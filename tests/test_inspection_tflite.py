@@ -1,0 +1,198 @@
+"""`visionport inspect` of TFLite files, SavedModels and graphs: everything that they hold, and no traceback."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from visionport import Options, export, images, inspection_graph, inspection_tflite
+from visionport.cli import main
+from visionport.errors import InputError, VisionportError
+from visionport.formats import tflite_contents, tflite_delegates
+
+PICTURES = Path(str(images.example("digits/images")))
+
+
+@pytest.fixture(scope="module")
+def int8(tmp_path_factory, digits) -> Path:
+    out = tmp_path_factory.mktemp("int8") / "out"
+    places = {"config": digits / "tf2", "checkpoint": digits / "tf2", "labels": digits / "label_map.pbtxt", "out": out}
+    kind = {"quantize": "int8", "tflite_input": "uint8", "calibration": PICTURES}
+    export(Options(**places, formats=("tflite",), verify=False, **kind))
+    return out / "model.tflite"
+
+
+def test_everything_in_a_quantised_file(int8):
+    found = tflite_contents.describe(int8)
+    assert found["size"] == int8.stat().st_size
+    assert found["quantization"] == "int8"
+    (source,) = found["inputs"]
+    assert (source["dtype"], source["shape"]) == ("uint8", [1, 192, 192, 3])
+    assert source["scale"] == pytest.approx(1 / 127.5)
+    assert [o["name"] for o in found["outputs"]][1] == "TFLite_Detection_PostProcess:1"
+    (signature,) = found["signatures"]
+    assert signature["outputs"]["detection_boxes"] == signature["outputs"]["output_3"] == found["outputs"][0]["name"]
+    assert found["ops"]["CONV_2D"] > 10
+    (op,) = found["custom_ops"]
+    assert op["inputs"] == ["box_encodings", "class_scores", "anchors"]
+    assert op["attributes"]["num_classes"] == 10
+    assert op["attributes"]["use_regular_nms"] is True
+    assert op["attributes"]["nms_iou_threshold"] == pytest.approx(0.6)
+    weights = found["weights"]
+    assert weights["bytes"] == sum(weights["by_dtype"].values())
+    assert next(iter(weights["by_dtype"])) == "int8"
+    assert found["labels"][:2] == ["zero", "one"]
+    assert found["files"] == ["labels.txt"]
+    (graph,) = found["metadata"]["subgraphs"]
+    assert graph["inputs"][0]["mean"] == [127.5] * 3
+    assert (graph["outputs"][0]["content"], graph["outputs"][0]["order"]) == ("boxes", [1, 0, 3, 2])
+    assert graph["outputs"][1]["files"] == ["labels.txt"]
+    json.dumps(found)
+
+
+def test_who_takes_it(int8, exported):
+    eight, floats = (
+        {d["name"]: d for d in tflite_contents.describe(f)["delegates"]} for f in (int8, exported / "model.tflite")
+    )
+    assert {(f["op"], f["reason"]) for f in eight["GPU"]["falls_back"]} == {
+        ("TFLite_Detection_PostProcess", "a custom op")
+    }
+    left = {f["op"] for f in eight["Edge TPU"]["falls_back"]}
+    assert left == {"DEQUANTIZE", "TFLite_Detection_PostProcess"}
+    assert eight["Edge TPU"]["parts"] == 1
+    assert floats["Edge TPU"]["ops"] == 0
+    assert "--quantize int8" in floats["Edge TPU"]["notes"][0]
+
+
+@pytest.mark.parametrize("kind", ["int8", "float"])
+def test_the_judgement_of_xnnpack_is_its_own(kind, int8, exported):
+    """The runtime itself shows how many pieces it gave to XNNPACK."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    file = int8 if kind == "int8" else exported / "model.tflite"
+    interpreter = Interpreter(str(file))
+    interpreter.allocate_tensors()
+    pieces = sum(op["op_name"] == "DELEGATE" for op in interpreter._get_ops_details())
+    (judged,) = (d for d in tflite_contents.describe(file)["delegates"] if d["name"] == "XNNPACK")
+    assert judged["parts"] == pieces
+
+
+def op(name, *inputs, outputs=(), custom=False, **options):
+    return tflite_contents.Op(name=name, custom=custom, inputs=inputs, outputs=outputs, options=type("O", (), options))
+
+
+def tensor(name, shape, dtype="int8", values=None):
+    data = None if values is None else np.array(values, np.int32).tobytes()
+    return tflite_contents.Tensor(
+        name=name, shape=shape, dtype=dtype, values=data, size=None if data is None else len(data)
+    )
+
+
+A, B, C, D = (tensor(n, (1, 8, 8, 4)) for n in "abcd")
+LIMITS = {
+    "": op("MAX_POOL_2D", A, outputs=(B,), fusedActivationFunction=0),
+    "with a fused activation": op("MAX_POOL_2D", A, outputs=(B,), fusedActivationFunction=3),
+    "with a dilated kernel": op("DEPTHWISE_CONV_2D", A, outputs=(B,), dilationWFactor=2, dilationHFactor=2),
+    "a shape that is not fixed": op("ADD", A, tensor("x", (-1, 8, 8, 4)), outputs=(B,)),
+    "of float32, not 8 bits": op("ADD", A, tensor("x", (1, 8, 8, 4), "float32"), outputs=(B,)),
+    "not an op of its list": op("BROADCAST_TO", A, outputs=(B,)),
+    "over the batch": op("MEAN", A, tensor("axes", (2,), "int32", [0, 1]), outputs=(B,)),
+    "more than three dimensions above 1": op("ADD", tensor("x", (2, 8, 8, 4)), outputs=(B,)),
+    "a custom op": op("MyOp", A, outputs=(B,), custom=True),
+}
+
+
+@pytest.mark.parametrize("reason", LIMITS)
+def test_limits_of_the_edge_tpu(reason):
+    assert tflite_delegates.edge_tpu(LIMITS[reason]) == reason
+
+
+def test_the_edge_tpu_takes_one_piece():
+    first, odd, last = op("ADD", A, outputs=(B,)), op("CUMSUM", B, outputs=(C,)), op("ADD", C, outputs=(D,))
+    judged = tflite_delegates.judge("Edge TPU", [first, odd, last])
+    assert judged["ops"] == 1
+    assert judged["falls_back"][1]["reason"] == "behind an op that it cannot take"
+    assert tflite_delegates.judge("GPU", [first, odd, last])["parts"] == 1
+    assert tflite_delegates.judge("XNNPACK", [first, odd, last])["parts"] == 2
+
+
+def test_damaged_files_are_told(int8, tmp_path):
+    data, random = int8.read_bytes(), np.random.default_rng(0)
+    file = tmp_path / "m.tflite"
+    told = 0
+    for i in range(60):
+        broken = bytearray(data)
+        if i % 2:
+            broken = broken[: random.integers(0, len(data) // 2)]
+        else:
+            for _ in range(300):
+                broken[random.integers(8, len(broken))] = random.integers(0, 256)
+        file.write_bytes(broken)
+        try:
+            inspection_tflite.render(tflite_contents.describe(file))
+        except VisionportError:
+            told += 1
+    assert told > 25
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "is empty"),
+        (b"<html>not found</html>", "is no TFLite file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"\x20\0\0\0TFL3", "damaged or cut short"),
+    ],
+)
+def test_what_is_no_tflite_file(tmp_path, content, text):
+    (tmp_path / "m.tflite").write_bytes(content)
+    with pytest.raises(InputError, match=text):
+        tflite_contents.describe(tmp_path / "m.tflite")
+    result = CliRunner().invoke(main, ["inspect", str(tmp_path / "m.tflite")])
+    assert result.exit_code == 2
+
+
+def test_the_command_needs_no_tensorflow(int8):
+    code = f"import sys; from visionport.cli import main; main(['inspect', {str(int8)!r}], standalone_mode=False)"
+    code += "; assert 'tensorflow' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for text in (
+        "TFLite_Detection_PostProcess",
+        "use_regular_nms",
+        "0.0078431",
+        "labels.txt",
+        "Edge TPU",
+        "zero, one",
+    ):
+        assert text in done.stdout
+
+
+def test_config_is_for_checkpoints(int8):
+    result = CliRunner().invoke(main, ["inspect", str(int8), "--config", "pipeline.config"])
+    assert result.exit_code == 2
+
+
+def test_a_saved_model(exported):
+    found = inspection_graph.describe(exported / "saved_model")
+    (meta,) = found["meta_graphs"]
+    assert meta["tags"] == ["serve"]
+    signatures = {s["name"]: s for s in meta["signatures"]}
+    assert signatures["serving_default"]["inputs"]["input_tensor"]["shape"] == [-1, -1, -1, 3]
+    assert signatures["serving_default"]["outputs"]["detection_boxes"]["dtype"] == "float32"
+    assert any(v["name"].endswith("weights") for v in found["variables"])
+    inspection_graph.render(found)
+    json.dumps(found)
+
+
+def test_a_frozen_graph(exported):
+    found = inspection_graph.describe(exported / "frozen_inference_graph.pb")
+    assert [t["name"] for t in found["inputs"]] == ["image_tensor"]
+    assert "detection_boxes" in found["outputs"]
+    assert found["ops"]["Conv2D"] > 10
+    assert not found["variables"]
+    inspection_graph.render(found)
