@@ -6,6 +6,10 @@ python scripts/support.py --write    put them between the marks `<!-- table: NAM
 
 import argparse
 import dataclasses
+import importlib
+import json
+import lzma
+import math
 import re
 import typing
 from pathlib import Path
@@ -14,6 +18,9 @@ from visionport import config, images, options, signatures, verify
 from visionport.configs import pipeline
 from visionport.errors import UnsupportedError
 from visionport.formats import format_module, tflite
+from visionport.models.center_net import architecture as center_net
+from visionport.models.center_net import extractors as center_net_extractors
+from visionport.models.faster_rcnn import architecture as faster_rcnn
 from visionport.models.ssd import architecture as ssd
 from visionport.ops import boxes, image, nn
 
@@ -41,6 +48,35 @@ NMS = {
     "combined": "`use_combined_nms`",
     "change_coordinate_frame": "`change_coordinate_frame`",
 }
+# Configs for which tests compare stored answers of the reference, within the bounds.
+ANSWERED = [
+    "centernet_hourglass104_512x512_coco17_tpu-8",
+    "centernet_resnet50_v1_fpn_512x512_kpts_coco17_tpu-8",
+    "centernet_resnet50_v2_512x512_kpts_coco17_tpu-8",
+    "embedded_ssd_mobilenet_v1_coco",
+    "faster_rcnn_inception_resnet_v2_atrous_coco",
+    "faster_rcnn_resnet50_coco",
+    "faster_rcnn_resnet50_v1_640x640_coco17_tpu-8",
+    "faster_rcnn_resnet50_v1_fpn_640x640_coco17_tpu-8",
+    "mask_rcnn_inception_resnet_v2_1024x1024_coco17_gpu-8",
+    "mask_rcnn_inception_v2_coco",
+    "rfcn_resnet101_coco",
+    "ssd_efficientdet_d0_512x512_coco17_tpu-8",
+    "ssd_inception_v2_coco",
+    "ssd_inception_v3_pets",
+    "ssd_mobilenet_v1_coco",
+    "ssd_mobilenet_v1_fpn_shared_box_predictor_640x640_coco14_sync",
+    "ssd_mobilenet_v1_ppn_shared_box_predictor_300x300_coco14_sync",
+    "ssd_mobilenet_v2_320x320_coco17_tpu-8",
+    "ssd_mobilenet_v2_coco",
+    "ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8",
+    "ssd_mobilenet_v2_fpnlite_640x640_coco17_tpu-8",
+    "ssd_mobilenet_v2_quantized_300x300_coco",
+    "ssdlite_mobiledet_cpu_320x320_coco_sync_4x4",
+    "ssdlite_mobilenet_v3_small_320x320_coco",
+]
+# In tests/zoo.json.xz, but not published.
+VARIANTS = ("faster_rcnn_pnas", "ssd_pnasnet", "ssd_resnet50_v1_ppn", *(f"ssd_spaghettinet_{size}" for size in "lms"))
 RESIZERS = {
     config.FixedShape: config.FixedShape(height=320, width=320),
     config.KeepAspectRatio: config.KeepAspectRatio(min_dimension=320, max_dimension=320, pad_to_max=True),
@@ -54,10 +90,33 @@ def extractors():
     rows = []
     for kind in ssd.extractor_types():
         module = ssd.extractor(model(feature_extractor=dataclasses.replace(DIGITS.model.feature_extractor, type=kind)))
-        what = (module.__doc__ or "").splitlines()[0].partition(" Reference: ")[0].rstrip(".")
-        version = "TF2" if kind.endswith("_keras") else "TF1"
-        rows.append((f"`{kind}`", version, what, "X"))
-    return table(("`feature_extractor.type`", "trained with", "what it is", "module"), rows)
+        rows.append((kind, "TF2" if kind.endswith("_keras") else "TF1", module))
+    for kind, name in faster_rcnn.EXTRACTORS.items():
+        module = importlib.import_module(f"visionport.models.faster_rcnn.{name}")
+        rows.append((kind, "TF2" if kind.endswith("_keras") else "TF1", module))
+    rows += [(kind, "TF2", center_net_extractors) for kind in center_net.extractor_types()]
+    head = ("`feature_extractor.type`", "trained with", "what it is", "module")
+    return table(head, [(f"`{kind}`", api, what(module), f"`{place(module)}`") for kind, api, module in rows])
+
+
+def what(module) -> str:
+    return (module.__doc__ or "").splitlines()[0].partition(" Reference: ")[0].rstrip(".")
+
+
+def place(module) -> str:
+    return f"{module.__name__.partition('.')[2].replace('.', '/')}.py"
+
+
+def zoo():
+    configs = json.loads(lzma.decompress((ROOT / "tests" / "zoo.json.xz").read_bytes()))
+    rows = []
+    for name, one in configs.items():
+        if re.fullmatch(r"\S+_\S+", name) and name not in VARIANTS:
+            millions = sum(math.prod(shape) for _, shape, *_ in one["variables"]) / 1e6
+            api = "TF2" if any(key.startswith("model/") for key, *_ in one["variables"]) else "TF1"
+            rows.append((f"`{name}`", api, f"{millions:.1f}", "answers" if name in ANSWERED else "names and shapes"))
+    same_names(ANSWERED, [name for name in configs if name in ANSWERED])
+    return table(("config", "trained with", "parameters, millions", "compared with the reference"), rows)
 
 
 def formats():
@@ -135,6 +194,7 @@ def tolerances():
 
 TABLES = {
     "extractors": extractors,
+    "zoo": zoo,
     "formats": formats,
     "inputs": inputs,
     "resizers": resizers,
