@@ -121,10 +121,24 @@ def cast(dtype: str, *only: str) -> Change:
     return change
 
 
+def spoilt(training: Path) -> None:
+    """Two of the checkpoint's kernels are as after training that diverged."""
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(training / "ckpt-5"))
+    tensors = {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
+    kernels = [n for n in tensors if "_feature_extractor" in n and n.endswith("/kernel/.ATTRIBUTES/VARIABLE_VALUE")]
+    for name, value in zip(sorted(kernels), ("nan", "inf"), strict=False):
+        tensors[name] = tensors[name].copy()
+        tensors[name].flat[3] = float(value)
+    save(training / "ckpt-5", tensors)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (halve(DATA), (DATA, "is truncated", "Copy it again")),
+        (spoilt, ("2 tensors hold NaN or infinity", "earlier checkpoint")),
         (put(DATA, b""), (DATA, "is truncated: 0 bytes")),
         (flip, ("ckpt-5", "data is damaged", "Copy it again")),
         (remove(DATA), (DATA, "is missing", INDEX, "Copy it")),

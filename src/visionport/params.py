@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from visionport.errors import MismatchError, nearest
+import numpy as np
+
+from visionport.errors import CheckpointError, MismatchError, nearest
 
 Shape = Sequence[int | None]
 RANGES = ("_quant/min", "_quant/max")  # of fake quantisation
@@ -66,6 +68,7 @@ class Params:
         self.constants: dict[str, Any] = {}  # canonical name -> array
         self.keys: dict[str, str] = {}  # canonical name -> checkpoint key
         self.problems: list[Problem] = []
+        self.spoilt: list[str] = []  # keys whose values are not all finite
         self.notes: list[str] = []  # what the user should know, found while the model was built
         self._new_variable: Any = None if dry else variable_class()
         self._graph: Any = None  # the graph being traced, and what was read in it
@@ -102,6 +105,8 @@ class Params:
         if self.dry or entry.dtype != "float32":
             return tf.raw_ops.Placeholder(dtype=tf.float32, shape=tf.TensorShape(list(entry.shape)))
         value = self.checkpoint[key]
+        if not np.isfinite(value).all():
+            self.spoilt.append(key)
         if self.frozen(name):
             self.constants[name] = value
             return self._read(name)
@@ -143,6 +148,8 @@ class Params:
     def check(self, path: str, architecture: str, hint: str = "") -> None:
         """Raises MismatchError, with the table, unless every tensor was found, fitted and read.
 
+        Raises CheckpointError for weights that are not finite.
+
         hint: where missing tensors may be.
         """
         # The names too: where a TF1 variable's average was read, the variable itself has been accounted for.
@@ -167,6 +174,12 @@ class Params:
             raise MismatchError(
                 f"{path}: the checkpoint does not fit the config ({architecture}): {', '.join(counts)}. {hint}",
                 problems,
+            )
+
+        if self.spoilt:
+            raise CheckpointError(
+                f"{path}: {len(self.spoilt)} tensors hold NaN or infinity, the first is {self.spoilt[0]}. Training "
+                "diverged: take an earlier checkpoint."
             )
 
     def _quantization_hint(self, ranges: set[str]) -> str:
