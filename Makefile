@@ -23,7 +23,7 @@ demo: setup
 	$(BIN)/visionport demo --out demo --overwrite
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff format --check .
