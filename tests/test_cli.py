@@ -288,6 +288,16 @@ def test_snippets(out, manifest, digits, tmp_path):
 # Exit statuses
 
 
+def test_boxes_that_overflow_alike_agree():
+    """An infinity is the checkpoint's own answer where both have it, and no other value's twin."""
+    rows = {"detection_boxes": np.zeros((0, 4)), "detection_scores": np.zeros(0), "detection_classes": np.zeros(0)}
+    source, other = ({"raw_detection_boxes": np.array([[0.1, 0.5, last, 0.2]]), **rows} for last in (np.inf, 0.5))
+    tolerance = TOLERANCES["saved_model"]
+    assert agree(compare("saved_model", "a.jpg", source, source, tolerance=tolerance))
+    assert not agree(compare("saved_model", "a.jpg", source, other, tolerance=tolerance))
+    assert not agree(compare("saved_model", "a.jpg", other, source, tolerance=tolerance))
+
+
 def test_disagreement(tmp_path, monkeypatch):
     """Another class is enough; the export is there all the same, and the status is 1."""
     source = {
