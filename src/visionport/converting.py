@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from visionport import freezing, graphs
+from visionport import freezing, graphs, staging
 from visionport.converting_checks import check, interpreter_of, verify
 from visionport.converting_inputs import Feeds, Given
-from visionport.errors import ArtifactError, InputError, OptionError, OutputError, UnsupportedError, nearest
+from visionport.errors import ArtifactError, InputError, OptionError, UnsupportedError, nearest
 from visionport.options import CALIBRATED, QUANTIZATIONS
 from visionport.progress import Progress
 from visionport.verify import Check
-
-INPUT_TYPES = ("float", "uint8", "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,7 @@ class Request:
             raise OptionError("--input-type uint8 needs --quantize int8 or uint8: pixels are not normalised here.")
         if self.quantize == "uint8" and self.input_type not in (None, "uint8"):
             raise OptionError("--quantize uint8 is int8 with a uint8 input; for another take --quantize int8.")
-        freezing.check_file(self.out, overwrite=self.overwrite)
+        staging.check_file(self.out, overwrite=self.overwrite)
 
     @property
     def integer(self) -> str:
@@ -123,7 +121,7 @@ def convert(request: Request, progress: Progress | None = None) -> Conversion:
     elif request.verify:
         with progress.stage("verify"):
             checks = verify(data, source, network, feeds, request)
-    write(data, request)
+    staging.write_file(request.out, [data], overwrite=request.overwrite)
     return Conversion(
         out=request.out,
         size=len(data),
@@ -283,9 +281,8 @@ def trained(network: Network, request: Request) -> bytes:
 def converted(function, network: Network, request: Request, examples, tflite_convert) -> bytes:
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
-    from tensorflow.python.framework import convert_to_constants
 
-    constant = convert_to_constants.convert_variables_to_constants_v2(function)
+    constant = tflite_convert.frozen(function)
     integer = request.integer if any(g.dtype == "float32" for g in network.inputs) else ""
     try:
         with tflite_convert.quietly():
@@ -360,23 +357,5 @@ def named(data: bytes, inputs: Sequence[str], outputs: Sequence[str], network: N
         for i, name in zip(ends, names, strict=True):
             main.tensors[i].name = name
     parsed.signatureDefs = []
-    tflite_graph._sign(parsed, {k: int(i) for k, i in zip(keys, main.outputs, strict=True)})
+    tflite_graph.set_signature(parsed, {k: int(i) for k, i in zip(keys, main.outputs, strict=True)})
     return serialize(parsed)
-
-
-# --- output ---
-
-
-def write(data: bytes, request: Request) -> None:
-    target = request.out
-    freezing.check_file(target, overwrite=request.overwrite)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        half = target.with_name(f".{target.name}.half")
-        try:
-            half.write_bytes(data)
-            half.replace(target)
-        finally:
-            half.unlink(missing_ok=True)
-    except OSError as e:
-        raise OutputError(f"{target} cannot be written: {e.strerror}. Name another --out.") from None

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import numpy as np
-
 from visionport import freezing
 from visionport.converting_inputs import example_inputs
 from visionport.errors import InputError
 from visionport.formats import tflite_checks
 from visionport.formats.tflite_flatbuffer import op_names, parse
-from visionport.verify import QUANTIZED, TOLERANCES, Check
+from visionport.quantization import dequantized, quantized
+from visionport.verify import QUANTIZED, TOLERANCES, Check, difference
 
 
 def check(data: bytes, function, network, request) -> None:
@@ -26,8 +25,7 @@ def check(data: bytes, function, network, request) -> None:
             import tensorflow as tf
 
             values = [
-                tf.constant(tflite_checks.real(inputs[g.key], *quantization[g.key]).astype(g.dtype))
-                for g in network.inputs
+                tf.constant(dequantized(inputs[g.key], *quantization[g.key]).astype(g.dtype)) for g in network.inputs
             ]
             return dict(zip((k for k, _ in network.outputs), (v.numpy() for v in function(*values)), strict=True))
 
@@ -55,23 +53,9 @@ def verify(data: bytes, source: freezing.Source, network, feeds, request) -> lis
             given = {k: quantized(v, details[k]["dtype"], *details[k]["quantization"]) for k, v in inputs.items()}
             found = tflite_checks.run(interpreter, given)
             for key, _ in network.outputs:
-                a, b = (
-                    np.asarray(wanted[key], np.float64),
-                    np.asarray(tflite_checks.real(found[key], *outputs[key]), np.float64),
-                )
-                same = a.shape == b.shape and bool(np.isfinite(b).all() or not np.isfinite(a).all())
-                worst = float(np.max(np.abs(a - b), initial=0)) if same else float("inf")
-                bound = max(tolerance.floor, tolerance.raw * float(a.std())) if tolerance.judged or not same else None
-                notes = "" if a.shape == b.shape else f"shape {b.shape}, the source's {a.shape}"
-                checks.append(Check(artifact="tflite", image=title, what=key, measured=worst, bound=bound, notes=notes))
+                pair = wanted[key], dequantized(found[key], *outputs[key])
+                checks.append(difference("tflite", title, key, *pair, tolerance=tolerance))
     return checks
-
-
-def quantized(value: np.ndarray, dtype, scale: float, zero: int) -> np.ndarray:
-    if not scale or value.dtype == dtype:
-        return value.astype(dtype)
-    info = np.iinfo(dtype)
-    return np.clip(np.rint(value / scale) + zero, info.min, info.max).astype(dtype)
 
 
 @contextmanager

@@ -11,8 +11,6 @@ import numpy as np
 from visionport import calibration, config
 from visionport.errors import InputError, OptionError
 
-INTEGERS = ("int8", "uint8")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Given:

@@ -79,7 +79,7 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
 
     from visionport import exported_checkpoint
     from visionport.checkpoint import open_checkpoint
-    from visionport.formats import meta_graph
+    from visionport.formats import meta_graph, tflite, tflite_nms
     from visionport.models.build import build
     from visionport.signatures import sign
 
@@ -126,7 +126,7 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
         if options.verify:
             with progress.stage("verify"):
                 checks, answers = check_artifacts(model, artifacts, options, folder, content, pictures)
-            if "tflite" in options.formats and (modes := nms_modes(folder, content, pictures)):
+            if "tflite" in options.formats and (modes := tflite_nms.compare(folder / tflite.NAME, content, pictures)):
                 checks, notes = (*checks, *modes.checks), (modes.in_words,)
             manifest.write_json(folder / "verify.json", record(checks))
         with progress.stage("write report"):
@@ -219,13 +219,6 @@ def check_artifacts(model, artifacts, options: Options, folder: Path, content, p
         measured = evaluation.evaluate({"checkpoint": source, **whole}, options.evaluate, options.image_size)
         checks += evaluation.checks(measured, options.evaluate, {"tflite": loss}, lossy)
     return checks, answers
-
-
-def nms_modes(folder: Path, content, pictures):
-    """What the fast mode of TFLite's op loses and saves on the pictures; None without that op."""
-    from visionport.formats import tflite, tflite_nms
-
-    return tflite_nms.compare(folder / tflite.NAME, content, pictures)
 
 
 def write_report(folder: Path, content: Mapping, checks, answers, pictures, config: Config, warnings) -> None:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visionport import graphs
+from visionport import graphs, staging
 from visionport.errors import (
     InputError,
     OptionError,
-    OutputError,
     UnsupportedError,
     nearest,
 )
@@ -292,33 +291,12 @@ def trained(meta) -> frozenset[str] | None:
 # --- output ---
 
 
-def check_file(target: Path, *, overwrite: bool) -> None:
-    """Raises OutputError unless the file may be written."""
-    if target.is_dir():
-        raise OutputError(f"{target} is a directory. Name a file, such as {target / 'frozen.pb'}.")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists. Name another --out, or add --overwrite.")
-
-
 def write(graph, target: Path, *, overwrite: bool = False) -> Path:
     """Writes .pb, or text where the name ends in .pbtxt."""
     from google.protobuf import text_format
 
-    target = Path(target)
-    check_file(target, overwrite=overwrite)
-    parts = [text_format.MessageToString(graph).encode()] if target.suffix == ".pbtxt" else serialized(graph)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        half = target.with_name(f".{target.name}.half")
-        try:
-            with half.open("wb") as file:
-                file.writelines(parts)
-            half.replace(target)
-        finally:
-            half.unlink(missing_ok=True)
-    except OSError as e:
-        raise OutputError(f"{target} cannot be written: {e.strerror}. Name another --out.") from None
-    return target
+    parts = [text_format.MessageToString(graph).encode()] if Path(target).suffix == ".pbtxt" else serialized(graph)
+    return staging.write_file(Path(target), parts, overwrite=overwrite)
 
 
 def serialized(graph) -> Iterator[bytes]:

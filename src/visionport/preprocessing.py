@@ -7,6 +7,7 @@ import numpy as np
 
 from visionport import config
 from visionport.errors import ArtifactError
+from visionport.quantization import quantized
 
 RESIZERS = {
     c.__name__: c
@@ -52,7 +53,7 @@ def prepare(
     if np.dtype(dtype) == np.uint8:
         value = to_pixels(value, description)
     if np.dtype(dtype) == np.int8:
-        value = np.clip(np.rint(value / quantization[0]) + quantization[1], -128, 127).astype(np.int8)
+        value = quantized(value, np.int8, *quantization)
     return value, shapes.numpy()[0, :2] / prepared.shape[1:3]
 
 

@@ -1,4 +1,4 @@
-"""Directories that appear whole or not at all."""
+"""Directories and files that appear whole or not at all."""
 
 import errno
 import json
@@ -131,3 +131,28 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def check_file(target: Path, *, overwrite: bool) -> None:
+    """Raises OutputError unless the file may be written."""
+    if target.is_dir():
+        raise OutputError(f"{target} is a directory. Name a file, such as {target / 'frozen.pb'}.")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists. Name another --out, or add --overwrite.")
+
+
+def write_file(target: Path, parts: Iterable[bytes], *, overwrite: bool) -> Path:
+    """The file of those parts, one behind the other. Raises OutputError; then `target` is as it was."""
+    check_file(target, overwrite=overwrite)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        half = target.with_name(f".{target.name}.half")
+        try:
+            with half.open("wb") as file:
+                file.writelines(parts)
+            half.replace(target)
+        finally:
+            half.unlink(missing_ok=True)
+    except OSError as e:
+        raise OutputError(f"{target} cannot be written: {e.strerror}. Name another --out.") from None
+    return target

@@ -102,21 +102,16 @@ def compare(
     checks = []
     for name in sorted(k for k in source if k in found and not k.startswith("detection_")):
         a, b = np.asarray(source[name], np.float64), np.asarray(found[name], np.float64)
-        same = a.shape == b.shape
         if np.ptp(a) and b.size and not np.ptp(b):
             raise ArtifactError(f"{artifact}: {name} is {b.flat[0]:g} everywhere on {image}. Please report it.")
-        worst = float(np.max(apart(a, b), initial=0)) if same else float("inf")
-        if moved and same and np.isfinite(b).all():
+        if moved and a.shape == b.shape and np.isfinite(b).all():
             differences = np.abs(a - b), np.abs(a - np.asarray(moved[name], np.float64))
             for share, what in ((50, "median"), (99, "99th percentile")):
                 worst, noise = (float(np.percentile(d, share)) for d in differences)
                 bound, what = max(tolerance.floor, NOISE * noise), f"{name}, {what}"
                 checks.append(Check(artifact=artifact, image=image, what=what, measured=worst, bound=bound))
             continue
-        spread = float(a[np.isfinite(a)].std()) if np.isfinite(a).any() else 0.0
-        bound = max(tolerance.floor, tolerance.raw * spread) if tolerance.judged or not same else None
-        notes = "" if same else f"shape {b.shape}, the checkpoint's {a.shape}"
-        checks.append(Check(artifact=artifact, image=image, what=name, measured=worst, bound=bound, notes=notes))
+        checks.append(difference(artifact, image, name, a, b, tolerance=tolerance))
     if "detection_boxes" not in found:  # a TFLite file without the op
         return checks
     pairs, count = twins(source, found, tolerance)
@@ -146,6 +141,17 @@ def compare(
             judgement = {"measured": same, "bound": least, "at_least": True, "notes": notes}
             checks.append(Check(artifact=artifact, image=image, what=name, **judgement))
     return checks
+
+
+def difference(artifact: str, image: str, name: str, source, found, *, tolerance: Tolerance) -> Check:
+    """The worst difference of one tensor; another shape is told and always judged."""
+    a, b = np.asarray(source, np.float64), np.asarray(found, np.float64)
+    same = a.shape == b.shape
+    worst = float(np.max(apart(a, b), initial=0)) if same else float("inf")
+    spread = float(a[np.isfinite(a)].std()) if np.isfinite(a).any() else 0.0
+    bound = max(tolerance.floor, tolerance.raw * spread) if tolerance.judged or not same else None
+    notes = "" if same else f"shape {b.shape}, the source's {a.shape}"
+    return Check(artifact=artifact, image=image, what=name, measured=worst, bound=bound, notes=notes)
 
 
 def apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -70,7 +70,7 @@ def freeze(
     quiet,
 ):
     """Any TensorFlow model to one graph of constants: a SavedModel, or a .pb, .pbtxt or .meta with a checkpoint."""
-    from visionport import freezing, unfreezing
+    from visionport import freezing, staging, unfreezing
 
     selection = Selection(freeze=freeze_, keep=keep)
     selection.check()
@@ -85,7 +85,7 @@ def freeze(
         count = unfreezing.unfreeze(source, out, selection=selection, **how)
         text = f"{count} variables"
     else:
-        freezing.check_file(out, overwrite=overwrite)
+        staging.check_file(out, overwrite=overwrite)
         frozen = freezing.freeze(source, optimize=optimize, **how)
         freezing.write(frozen.graph, out, overwrite=overwrite)
         text = f"{', '.join(frozen.inputs)} -> {', '.join(frozen.outputs)}; {frozen.variables} variables frozen"

@@ -3,7 +3,7 @@
 import uuid
 from pathlib import Path
 
-from visionport import graphs, side_inputs
+from visionport import graph_calls, graphs, side_inputs
 from visionport.formats.answers import answer, feed, more_feed
 from visionport.signatures import INPUT_NAMES, PREDICT, heads
 
@@ -148,34 +148,17 @@ def bypass(function) -> None:
         del node.input[:]
         node.input.extend(inputs)
     graphs.keep(function.node_def, lambda n: n.name not in gone)
+    for key in [k for k, name in function.control_ret.items() if name in gone]:
+        del function.control_ret[key]
 
 
 def inline(graph, call, function) -> None:
-    """Puts the body of a function of one output in place of a call; all its ops have one output (or one list)."""
-    args = {a.name: i for a, i in zip(function.signature.input_arg, call.input, strict=True)}
-
-    def outer(name: str) -> str:
-        if name in args:
-            return args[name]
-        if name.startswith("^"):
-            return f"^{call.name}/{name[1:]}"
-        node, _, index = name.split(":")
-        return f"{call.name}/{node}:{index}"
-
-    for node in function.node_def:
-        copy = graph.node.add()
-        copy.CopyFrom(node)
-        copy.name = f"{call.name}/{node.name}"
-        del copy.input[:]
-        copy.input.extend(outer(i) for i in node.input)
-    (result,) = function.ret.values()
+    """Puts the body of a function of one output in place of a call, which stays as the Identity of that output."""
+    (result,), controls = graph_calls.body(graph, call, function)
     call.op = "Identity"
     call.attr.clear()
     call.attr["T"].type = function.signature.output_arg[0].type
-    del call.input[:]
-    call.input.append(outer(result))
-    names = {n.name for n in function.node_def}
-    call.input.extend(f"^{call.name}/{n}" for n in sorted(set(function.control_ret.values()) & names))
+    call.input[:] = [result, *sorted(controls)]
 
 
 def name_by_content(path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from visionport import calibration
 from visionport.config import FixedShape, KeepAspectRatio, Ssd
 from visionport.config_center_net import CenterNet
-from visionport.errors import ArtifactError, OptionError, UnsupportedError
+from visionport.errors import OptionError, UnsupportedError
 from visionport.formats import (
     frozen_graph,
     tflite_center_net,
@@ -25,13 +25,11 @@ from visionport.formats.answers import clipped
 from visionport.labels import write_labels
 from visionport.preprocessing import prepare
 from visionport.progress import Progress
+from visionport.quantization import dequantized
 
 NAME = "model.tflite"
 INPUT = tflite_heads.INPUT
 HEADS = tflite_heads.HEADS["raw"]
-
-# What a converted file holds besides its weights: 200 bytes a tensor would be much.
-SLACK = 4_000_000
 
 
 def check(config, options) -> None:
@@ -75,14 +73,12 @@ def write(model, signatures, options, folder: Path, progress: Progress | None = 
     """Writes folder/model.tflite. Input: [1, H, W, c], see tflite_heads.input_type; outputs: the op's, or the heads."""
     target = folder / NAME
     options = options.settled(model.config.quantized)
-    data, weights = _center_net(model, options, progress) if is_center_net(model) else _ssd(model, options, progress)
+    if is_center_net(model):
+        data = tflite_center_net.converted(model, options, progress or Progress())
+        data = _described(data, model.config, tflite_center_net.PIXELS)
+    else:
+        data = _ssd(model, options, progress or Progress())
     tflite_checks.ops(data, target.name)
-    graph = tflite_graph.read_graph(data)
-    least = weights * tflite_checks.SHRINKS[options.quantize] / 2
-    if not least < graph.constant_bytes < weights + SLACK:
-        raise ArtifactError(
-            f"{target.name}: {graph.constant_bytes} bytes of constants for {weights} of weights. Please report it."
-        )
     target.write_bytes(data)
     return target
 
@@ -91,15 +87,8 @@ def is_center_net(model) -> bool:
     return isinstance(model.config.model, CenterNet)
 
 
-def _center_net(model, options, progress: Progress | None) -> tuple[bytes, int]:
-    """The file, and the bytes of its weights."""
-    data, weights = tflite_center_net.converted(model, options, progress or Progress())
-    return _described(data, model.config, tflite_center_net.PIXELS), weights
-
-
-def _ssd(model, options, progress: Progress | None) -> tuple[bytes, int]:
-    """The same of an SSD model, whose anchors count among the weights."""
-    data, anchors = _converted(model, options, progress or Progress())
+def _ssd(model, options, progress: Progress) -> bytes:
+    data, anchors = _converted(model, options, progress)
     if options.tflite_head == "detections":
         data = tflite_graph.append_detection_postprocess(
             data,
@@ -111,9 +100,7 @@ def _ssd(model, options, progress: Progress | None) -> tuple[bytes, int]:
         )
     else:
         data = tflite_graph.reorder_outputs(data, tflite_heads.HEADS[options.tflite_head])
-    parameters = [*model.params.variables.values(), *model.params.constants.values()]
-    weights = 4 * sum(int(np.prod(v.shape)) for v in parameters) + anchors.nbytes
-    return _described(data, model.config, model.meta.normalization(model.config.model)), weights
+    return _described(data, model.config, model.meta.normalization(model.config.model))
 
 
 def _described(data: bytes, config, normalization) -> bytes:
@@ -133,26 +120,11 @@ def _converted(model, options, progress: Progress) -> tuple[bytes, np.ndarray]:
     """The file without the op, and the anchors."""
     if tflite_heads.trained(model.config, options):
         return _trained(model)
-    quantized = options.quantize in tflite_heads.EIGHT_BITS
-    kind = tflite_heads.input_type(options)
     pixels = tflite_heads.normalizes(model.config, options)
     head = "decoded" if options.tflite_head == "decoded" else "raw"
-    function, anchors = tflite_heads.heads(
-        model, head=head, pixels=pixels, dtype="uint8" if pixels and not quantized else "float32"
-    )
-    integer = kind if quantized and kind != "float32" else ""
-    examples = tflite_heads.Examples(model, options.calibration, pixels=pixels) if options.calibration else ()
-    with progress.bar("calibrate", examples) as followed:
-        data = tflite_convert.convert(
-            function,
-            input_name=INPUT,
-            quantize=options.quantize,
-            integer_input=integer,
-            integer_outputs=bool(integer) and options.tflite_head != "detections",
-            examples=followed,
-            exclude=options.quantize_exclude,
-        )
-    return data, anchors
+    dtype = "uint8" if pixels and tflite_heads.takes_bytes(options) else "float32"
+    function, anchors = tflite_heads.heads(model, head=head, pixels=pixels, dtype=dtype)
+    return tflite_heads.convert(function, model, options, progress, input_name=INPUT, pixels=pixels), anchors
 
 
 def _trained(model) -> tuple[bytes, np.ndarray]:
@@ -166,7 +138,9 @@ def _trained(model) -> tuple[bytes, np.ndarray]:
     function, anchors = tflite_heads.heads(model)
     graph = frozen_graph.freeze(function, {INPUT: INPUT})
     how = {"input_name": INPUT, "output_names": HEADS, "mean": n.mean[0], "std": n.std[0]}
-    return tflite_trained.convert(graph, **how), anchors
+    data, keys = tflite_trained.convert(graph, **how), sorted(function.structured_outputs)
+    tflite_checks.converted(data, tflite_convert.frozen(function), keys, quantize="uint8")
+    return data, anchors
 
 
 SIGNATURE_OUTPUTS = {
@@ -223,11 +197,6 @@ def loss(config, options) -> str:
     return "pixels" if tflite_heads.input_type(options) == "uint8" else ""
 
 
-def raw_heads(model):
-    """A concrete function of one preprocessed image, and the anchors float32 [n, 4] as (y, x, h, w)."""
-    return tflite_heads.heads(model)
-
-
 def _above(threshold: float) -> float:
     # The op keeps scores at the threshold, the reference only those above it.
     return max(float(np.nextafter(np.float32(threshold), np.float32(np.inf))), float(np.finfo(np.float32).tiny))
@@ -251,10 +220,7 @@ def load(path: Path, manifest):
         interpreter.set_tensor(source["index"], prepared)
         interpreter.invoke()
         # The op comes last, so nothing has taken its inputs' place yet.
-        found = {
-            d["name"]: tflite_layers.dequantized(interpreter.get_tensor(d["index"])[0], d["quantization"])
-            for d in shown
-        }
+        found = {d["name"]: dequantized(interpreter.get_tensor(d["index"])[0], *d["quantization"]) for d in shown}
         if "detection_boxes" in found:
             return tflite_center_net.described(found, extent)
         if len(outputs) == 4 and not pixels:

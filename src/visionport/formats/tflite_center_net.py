@@ -84,30 +84,13 @@ def differences(c: CenterNet, options) -> str:
     return "; ".join(reasons)
 
 
-def converted(model, options, progress) -> tuple[bytes, int]:
-    """The file, with signature, and the bytes of the weights that it is made of."""
+def converted(model, options, progress) -> bytes:
+    """The file, with its signature."""
     c = held(model.config.model, options)
-    maps = network(model, c, dtype="uint8" if takes_bytes(options) else "float32")
-    quantized = options.quantize in tflite_heads.EIGHT_BITS
-    kind = tflite_heads.input_type(options)
-    integer = kind if quantized and kind != "float32" else ""
-    examples = tflite_heads.Examples(model, options.calibration, pixels=True) if options.calibration else ()
-    raw = options.tflite_head == "raw"
-    with progress.bar("calibrate", examples) as followed:
-        data = tflite_convert.convert(
-            maps,
-            input_name=INPUT,
-            quantize=options.quantize,
-            integer_input=integer,
-            integer_outputs=bool(integer) and raw,
-            examples=followed,
-            exclude=options.quantize_exclude,
-        )
-    weights = sum(v.shape.num_elements() for v in {id(v): v for v in maps.variables}.values())
-    weights += sum(v.size for v in model.params.constants.values())
-    if raw:
-        names = sorted(maps.structured_outputs)
-        return tflite_graph.reorder_outputs(data, names), 4 * weights
+    maps = network(model, c, dtype="uint8" if tflite_heads.takes_bytes(options) else "float32")
+    data = tflite_heads.convert(maps, model, options, progress, input_name=INPUT, pixels=True)
+    if options.tflite_head == "raw":
+        return tflite_graph.reorder_outputs(data, sorted(maps.structured_outputs))
     names = output_names(c)
     after, inputs = tflite_convert.convert_plain(search(model, c, maps))
     data = joined(data, after, inputs)
@@ -115,12 +98,7 @@ def converted(model, options, progress) -> tuple[bytes, int]:
     numbered = {f"output_{i}": name for i, name in enumerate(reversed(names))}
     signed = {"named": dict(zip(names, names, strict=True)), "numbered": numbered}
     signed["both"] = signed["named"] | numbered
-    return tflite_graph.sign(data, signed[options.tflite_outputs]), 4 * weights
-
-
-def takes_bytes(options) -> bool:
-    """The function itself takes uint8: where the file is not fully quantised, which gives it such an input anyway."""
-    return options.quantize not in tflite_heads.EIGHT_BITS and tflite_heads.input_type(options) == "uint8"
+    return tflite_graph.sign(data, signed[options.tflite_outputs])
 
 
 def network(model, c: CenterNet, *, dtype: str = "float32"):

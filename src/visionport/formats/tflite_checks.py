@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from visionport import graphs
 from visionport.errors import ArtifactError
 from visionport.formats import tflite_graph
 from visionport.formats.tflite_flatbuffer import op_names, parse
+from visionport.quantization import dequantized
 
 # What of the float32 weights' bytes is left.
 SHRINKS = {"none": 1.0, "float16": 0.5, "dynamic": 0.25, "int8": 0.25, "uint8": 0.25, "int16x8": 0.25}
@@ -71,18 +73,22 @@ def runs(data: bytes, name: str):
 
 
 def converted(data: bytes, frozen, keys: Sequence[str], *, quantize: str, partly: bool = False) -> None:
-    """`size` and `alive` of a file that was made of `frozen`, a concrete function of one input, outputs as `keys`."""
-    import tensorflow as tf
+    """`size` and `alive` of a file that was made of `frozen`, a concrete function without variables.
 
+    keys: what its outputs are called in the file; the inputs are in the same order in both.
+    """
     size(data, FILE, frozen.graph.as_graph_def(), quantize, partly=partly)
     interpreter = runs(data, FILE)
-    (source,), (given,) = interpreter.get_input_details(), frozen.inputs
+    sources = interpreter.get_input_details()
 
     def answer(inputs):
-        value = (
-            real(inputs[source["name"]], *source["quantization"]) if given.dtype.is_floating else inputs[source["name"]]
-        )
-        return dict(zip(keys, (v.numpy() for v in frozen(tf.constant(value))), strict=True))
+        import tensorflow as tf
+
+        values = []
+        for source, given in zip(sources, frozen.inputs, strict=True):
+            value = dequantized(inputs[source["name"]], *source["quantization"])
+            values.append(tf.constant(value.astype(given.dtype.as_numpy_dtype)))
+        return dict(zip(keys, (v.numpy() for v in frozen(*values)), strict=True))
 
     alive(interpreter, FILE, answer)
 
@@ -114,9 +120,9 @@ def weights_of(graph) -> tuple[int, int]:
     nodes = {n.name: n for n in graph.node}
 
     def source(name: str) -> str:
-        name = name.removeprefix("^").partition(":")[0]
+        name = graphs.base(name)
         while name in nodes and nodes[name].op in ("Identity", "ReadVariableOp", "FakeQuantWithMinMaxVars", "Cast"):
-            name = nodes[name].input[0].partition(":")[0]
+            name = graphs.base(nodes[name].input[0])
         return name
 
     taken = {source(n.input[i]) for n in graph.node for i in WEIGHTED.get(n.op, ()) if i < len(n.input)}
@@ -159,11 +165,6 @@ def run(interpreter, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         reason = str(e).strip().splitlines()[0] if str(e).strip() else "it does not say why"
         raise ArtifactError(f"{FILE} loads, but fails when it is run: {reason}") from None
     return {d["name"]: interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()}
-
-
-def real(value: np.ndarray, scale: float, zero: int) -> np.ndarray:
-    """What an integer stands for."""
-    return (value.astype(np.float32) - zero) * np.float32(scale) if scale else value
 
 
 def noise(shape, dtype, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from visionport.errors import ArtifactError, InputError
-from visionport.formats import tflite_delegates, tflite_graph, tflite_metadata
+from visionport.formats import tflite_delegates, tflite_metadata
+from visionport.formats.tflite_flatbuffer import op_names, parse, text
 
 LARGEST = 10  # tensors shown by size
 
@@ -68,14 +69,14 @@ def describe(path: Path) -> dict[str, Any]:
 
 def contents(data: bytes) -> dict[str, Any]:
     """What `describe` tells, but for the file's name and size."""
-    parsed = tflite_graph._parse(data)
+    parsed = parse(data)
     graphs = [tensors_of(parsed, graph) for graph in parsed.subgraphs]
     ops = [op for graph, tensors in zip(parsed.subgraphs, graphs, strict=True) for op in ops_of(parsed, graph, tensors)]
     main, tensors = parsed.subgraphs[0], graphs[0]
     weights = constants(parsed, graphs)
     mine = list(ops_of(parsed, main, tensors))
     return {
-        "description": tflite_graph._text(parsed.description),
+        "description": text(parsed.description),
         "inputs": [tensor_record(tensors[i]) for i in main.inputs],
         "outputs": [tensor_record(tensors[i]) for i in main.outputs],
         "signatures": [signature_record(s, graphs) for s in parsed.signatureDefs or ()],
@@ -113,7 +114,7 @@ def tensors_of(parsed, graph) -> list[Tensor]:
         zeros = () if q is None or not scales or q.zeroPoint is None else tuple(map(int, q.zeroPoint))
         found.append(
             Tensor(
-                name=tflite_graph._text(t.name),
+                name=text(t.name),
                 shape=() if shape is None else tuple(map(int, shape)),
                 dtype=dtypes.get(t.type, f"type {t.type}"),
                 scales=scales,
@@ -127,7 +128,7 @@ def tensors_of(parsed, graph) -> list[Tensor]:
 
 def ops_of(parsed, graph, tensors: Sequence[Tensor]):
     """The graph's operations, in the order in which they run."""
-    names = tflite_graph.op_names(parsed)
+    names = op_names(parsed)
     for op in graph.operators or ():
         name, custom = names[op.opcodeIndex]
         yield Op(
@@ -166,9 +167,9 @@ def signature_record(signature, graphs) -> dict[str, Any]:
     tensors = graphs[signature.subgraphIndex or 0]
 
     def side(entries):
-        return {tflite_graph._text(e.name): tensors[e.tensorIndex].name for e in entries or ()}
+        return {text(e.name): tensors[e.tensorIndex].name for e in entries or ()}
 
-    name = tflite_graph._text(signature.signatureKey)
+    name = text(signature.signatureKey)
     return {"name": name, "inputs": side(signature.inputs), "outputs": side(signature.outputs)}
 
 

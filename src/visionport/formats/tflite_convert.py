@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from visionport.formats import tflite_checks, tflite_graph, tflite_layers
-
-INTEGER = ("int8", "uint8", "int16x8")  # these need calibration
+from visionport.formats.tflite_flatbuffer import parse, serialize, text
+from visionport.options import CALIBRATED
 
 
 def convert(
@@ -33,33 +33,40 @@ def convert(
     Frozen first: the converter may keep variables without a word.
     """
     import tensorflow as tf
-    from tensorflow.python.framework import convert_to_constants
 
-    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+    constant = frozen(function)
     with quietly():
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([constant])
         configured(converter, quantize, integer_input, integer_outputs, examples)
         data = except_for(exclude, converter) if exclude else converter.convert()
     # The converter may change the order of outputs, but keeps their names; they are flattened in the order of the keys.
     keys = sorted(function.structured_outputs)
-    names = {t.op.name: key for t, key in zip(frozen.outputs, keys, strict=True)}
+    names = {t.op.name: key for t, key in zip(constant.outputs, keys, strict=True)}
     (source,) = (t.name for t in tflite_graph.read_graph(data).inputs)
     data = tflite_graph.rename_tensors(data, names | {source: input_name})
     data = own_biases(data) if quantize == "int16x8" else data
-    tflite_checks.converted(data, frozen, keys, quantize=quantize, partly=bool(exclude))
+    tflite_checks.converted(data, constant, keys, quantize=quantize, partly=bool(exclude))
     return data
 
 
 def convert_plain(function) -> tuple[bytes, list[str]]:
     """A float32 TFLite of a concrete function without variables, and the names of its inputs, in their order."""
     import tensorflow as tf
+
+    constant, keys = frozen(function), sorted(function.structured_outputs)
+    with quietly():
+        data = tf.lite.TFLiteConverter.from_concrete_functions([constant]).convert()
+    names = {t.op.name: key for t, key in zip(constant.outputs, keys, strict=True)}
+    data = tflite_graph.rename_tensors(data, names)
+    tflite_checks.converted(data, constant, keys, quantize="none")
+    return data, [t.op.name for t in constant.inputs]
+
+
+def frozen(function):
+    """The concrete function with its variables as constants."""
     from tensorflow.python.framework import convert_to_constants
 
-    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
-    with quietly():
-        data = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
-    names = {t.op.name: key for t, key in zip(frozen.outputs, sorted(function.structured_outputs), strict=True)}
-    return tflite_graph.rename_tensors(data, names), [t.op.name for t in frozen.inputs]
+    return convert_to_constants.convert_variables_to_constants_v2(function)
 
 
 def except_for(exclude: Sequence[str], converter) -> bytes:
@@ -102,7 +109,7 @@ def configured(converter, quantize: str, integer_input: str, integer_outputs: bo
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantize in INTEGER:
+    if quantize in CALIBRATED:
         converter.representative_dataset = lambda: ([x] for x in examples)
         sets = tf.lite.OpsSet
         both = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
@@ -122,7 +129,7 @@ def own_biases(data: bytes) -> bytes:
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    parsed = tflite_graph._parse(data, edit=True)
+    parsed = parse(data, edit=True)
     (graph,) = parsed.subgraphs
     for op in graph.operators:
         if len(op.inputs) != 3 or graph.tensors[op.inputs[2]].type != schema.TensorType.INT64:
@@ -134,11 +141,11 @@ def own_biases(data: bytes) -> bytes:
             continue
         values = np.frombuffer(parsed.buffers[bias.buffer].data, np.int64) * (scale / right)
         own = copy.deepcopy(bias)
-        own.name = f"{tflite_graph._text(bias.name)}_{len(graph.tensors)}"
+        own.name = f"{text(bias.name)}_{len(graph.tensors)}"
         own.quantization.scale, own.buffer = right.astype(np.float32), len(parsed.buffers)
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.rint(values).astype(np.int64).tobytes(), np.uint8)
         parsed.buffers.append(buffer)
         op.inputs = np.array([*op.inputs[:2], len(graph.tensors)], np.int32)
         graph.tensors.append(own)
-    return tflite_graph._serialize(parsed)
+    return serialize(parsed)

@@ -16,11 +16,7 @@ from typing import Any
 import numpy as np
 
 from visionport.errors import ArtifactError, OptionError, UnsupportedError, nearest
-from visionport.formats.tflite_flatbuffer import make as _make
-from visionport.formats.tflite_flatbuffer import op_names
-from visionport.formats.tflite_flatbuffer import parse as _parse
-from visionport.formats.tflite_flatbuffer import serialize as _serialize
-from visionport.formats.tflite_flatbuffer import text as _text
+from visionport.formats.tflite_flatbuffer import make, op_names, parse, serialize, text
 
 POSTPROCESS = "TFLite_Detection_PostProcess"
 SIGNATURE = "serving_default"
@@ -51,15 +47,10 @@ class Graph:
     ops: Mapping[str, int]
     constant_bytes: int
 
-    @property
-    def foreign_ops(self) -> tuple[str, ...]:
-        """Ops that a deployable file must not hold: variables (weights left outside) and Flex (needs TensorFlow)."""
-        return tuple(name for name in self.ops if name in VARIABLE_OPS or name.startswith("Flex"))
-
 
 def read_graph(model: bytes) -> Graph:
     """Inputs, outputs, op counts and the bytes of constants (each shared buffer once) of a TFLite file."""
-    parsed = _parse(model)
+    parsed = parse(model)
     codes = [name for name, _ in op_names(parsed)]
     ops = Counter(codes[op.opcodeIndex] for graph in parsed.subgraphs for op in graph.operators or ())
     constants = {tensor.buffer for graph in parsed.subgraphs for tensor in graph.tensors or ()}
@@ -74,9 +65,9 @@ def read_graph(model: bytes) -> Graph:
 
 def rename_tensors(model: bytes, names: Mapping[str, str]) -> bytes:
     """Other names for tensors of the main graph, as {old: new}. Signatures keep the names they give."""
-    parsed = _parse(model, edit=True)
+    parsed = parse(model, edit=True)
     tensors = parsed.subgraphs[0].tensors
-    before = [_text(tensor.name) for tensor in tensors]
+    before = [text(tensor.name) for tensor in tensors]
     after = [names.get(name, name) for name in before]
     for old, new in names.items():
         if before.count(old) != 1:
@@ -85,26 +76,26 @@ def rename_tensors(model: bytes, names: Mapping[str, str]) -> bytes:
             raise ArtifactError(f"cannot rename {old!r}: another tensor would be called {new!r} too")
     for tensor, name in zip(tensors, after, strict=True):
         tensor.name = name
-    return _serialize(parsed)
+    return serialize(parsed)
 
 
 def reorder_outputs(model: bytes, names: Sequence[str]) -> bytes:
     """The outputs in the order of `names`: each output once, by its tensor's or its signature's name."""
-    parsed = _parse(model, edit=True)
+    parsed = parse(model, edit=True)
     main = parsed.subgraphs[0]
     outputs = [_output(parsed, name) for name in names]
     if sorted(outputs) != sorted(main.outputs):
-        have = ", ".join(repr(_text(main.tensors[i].name)) for i in main.outputs)
+        have = ", ".join(repr(text(main.tensors[i].name)) for i in main.outputs)
         raise ArtifactError(f"cannot reorder: {list(names)} does not name each output once; the outputs are {have}")
     main.outputs = np.array(outputs, np.int32)
-    return _serialize(parsed)
+    return serialize(parsed)
 
 
 def sign(model: bytes, outputs: Mapping[str, str]) -> bytes:
     """The model with one signature, of its inputs and of `outputs`: {name there: tensor's name}."""
-    parsed = _parse(model, edit=True)
-    _sign(parsed, {key: _output(parsed, name) for key, name in outputs.items()})
-    return _serialize(parsed)
+    parsed = parse(model, edit=True)
+    set_signature(parsed, {key: _output(parsed, name) for key, name in outputs.items()})
+    return serialize(parsed)
 
 
 def append_detection_postprocess(
@@ -149,9 +140,9 @@ def append_detection_postprocess(
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    parsed = _parse(model, edit=True)
+    parsed = parse(model, edit=True)
     main = parsed.subgraphs[0]
-    if any(_text(code.customCode) == POSTPROCESS for code in parsed.operatorCodes):
+    if any(text(code.customCode) == POSTPROCESS for code in parsed.operatorCodes):
         raise ArtifactError(f"the model has {POSTPROCESS} already; append it to the raw heads")
     boxes, scores = _output(parsed, box_encodings), _output(parsed, class_scores)
     _check_inputs(_describe(main.tensors[boxes]), _describe(main.tensors[scores]), anchors, num_classes)
@@ -174,7 +165,7 @@ def append_detection_postprocess(
     if len(set(signature_outputs)) != len(signature_outputs) or len(signature_outputs) not in (4, 8):
         raise OptionError(f"signature_outputs must be four or eight different names, got {list(signature_outputs)}")
 
-    parsed.buffers.append(_make(schema.BufferT, data=np.frombuffer(anchors.tobytes(), np.uint8)))
+    parsed.buffers.append(make(schema.BufferT, data=np.frombuffer(anchors.tobytes(), np.uint8)))
     anchors_index = _add_tensor(main, "anchors", anchors.shape, buffer=len(parsed.buffers) - 1)
     rows = options["max_detections"] * options["max_classes_per_detection"]
     shapes = ((1, rows, 4), (1, rows), (1, rows), (1,))
@@ -183,20 +174,20 @@ def append_detection_postprocess(
 
     custom = schema.BuiltinOperator.CUSTOM
     codes = {"builtinCode": custom, "deprecatedBuiltinCode": custom}
-    parsed.operatorCodes.append(_make(schema.OperatorCodeT, customCode=POSTPROCESS, version=1, **codes))
+    parsed.operatorCodes.append(make(schema.OperatorCodeT, customCode=POSTPROCESS, version=1, **codes))
     main.operators.append(
-        _make(
+        make(
             schema.OperatorT,
             opcodeIndex=len(parsed.operatorCodes) - 1,
             inputs=np.array([boxes, scores, anchors_index], np.int32),
             outputs=np.array(outputs, np.int32),
-            customOptions=np.frombuffer(_flexbuffer(options), np.uint8),
+            customOptions=np.frombuffer(flexbuffer(options), np.uint8),
             customOptionsFormat=schema.CustomOptionsFormat.FLEXBUFFERS,
         )
     )
     main.outputs = np.array(outputs, np.int32)
-    _sign(parsed, {name: outputs[i % 4] for i, name in enumerate(signature_outputs)})
-    return _serialize(parsed)
+    set_signature(parsed, {name: outputs[i % 4] for i, name in enumerate(signature_outputs)})
+    return serialize(parsed)
 
 
 def _check_inputs(boxes: Tensor, scores: Tensor, anchors: np.ndarray, num_classes: int) -> None:
@@ -238,7 +229,7 @@ def _check_options(options: Mapping[str, int | float | bool]) -> None:
         )
 
 
-def _flexbuffer(values: Mapping[str, int | float | bool]) -> bytes:
+def flexbuffer(values: Mapping[str, int | float | bool]) -> bytes:
     """A flexbuffer map. Floats are stored as float32, which is how the op reads them."""
     from flatbuffers import flexbuffers
 
@@ -254,7 +245,7 @@ def _flexbuffer(values: Mapping[str, int | float | bool]) -> bytes:
     return bytes(builder.Finish())
 
 
-def _sign(parsed, outputs: Mapping[str, int]) -> None:
+def set_signature(parsed, outputs: Mapping[str, int]) -> None:
     """One signature: the inputs it had (or the tensors' names), and these outputs."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -262,9 +253,9 @@ def _sign(parsed, outputs: Mapping[str, int]) -> None:
     signature = parsed.signatureDefs[0] if parsed.signatureDefs else schema.SignatureDefT()
     signature.signatureKey = SIGNATURE
     signature.inputs = signature.inputs or [
-        _make(schema.TensorMapT, name=main.tensors[i].name, tensorIndex=int(i)) for i in main.inputs
+        make(schema.TensorMapT, name=main.tensors[i].name, tensorIndex=int(i)) for i in main.inputs
     ]
-    signature.outputs = [_make(schema.TensorMapT, name=name, tensorIndex=i) for name, i in outputs.items()]
+    signature.outputs = [make(schema.TensorMapT, name=name, tensorIndex=i) for name, i in outputs.items()]
     parsed.signatureDefs = [signature]
 
 
@@ -274,12 +265,12 @@ def _dequantize(parsed, index: int) -> int:
 
     main, code = parsed.subgraphs[0], schema.BuiltinOperator.DEQUANTIZE
     tensor = main.tensors[index]
-    name = _text(tensor.name)  # stays with the last, whose place in memory nothing takes
+    name = text(tensor.name)  # stays with the last, whose place in memory nothing takes
     tensor.name = f"{name}_uint8"
     out = _add_tensor(main, name, tensor.shape)
-    parsed.operatorCodes.append(_make(schema.OperatorCodeT, builtinCode=code, deprecatedBuiltinCode=code, version=1))
+    parsed.operatorCodes.append(make(schema.OperatorCodeT, builtinCode=code, deprecatedBuiltinCode=code, version=1))
     ends = {"inputs": np.array([index], np.int32), "outputs": np.array([out], np.int32)}
-    main.operators.append(_make(schema.OperatorT, opcodeIndex=len(parsed.operatorCodes) - 1, **ends))
+    main.operators.append(make(schema.OperatorT, opcodeIndex=len(parsed.operatorCodes) - 1, **ends))
     return out
 
 
@@ -287,7 +278,7 @@ def _add_tensor(graph, name: str, shape: Sequence[int], buffer: int = 0) -> int:
     """A new float32 tensor's index. Buffer 0 is the empty one, by the schema: no constant."""
     from ai_edge_litert import schema_py_generated as schema
 
-    tensor = _make(
+    tensor = make(
         schema.TensorT,
         name=name,
         shape=np.array(shape, np.int32),
@@ -307,9 +298,9 @@ def _output(parsed, which: int | str) -> int:
         if not 0 <= which < len(main.outputs):
             raise ArtifactError(f"no output {which}: the model has {len(main.outputs)}")
         return int(main.outputs[which])
-    names = [(_text(main.tensors[i].name), int(i)) for i in main.outputs]
+    names = [(text(main.tensors[i].name), int(i)) for i in main.outputs]
     for signature in parsed.signatureDefs or ():
-        names += [(_text(entry.name), entry.tensorIndex) for entry in signature.outputs or ()]
+        names += [(text(entry.name), entry.tensorIndex) for entry in signature.outputs or ()]
     found = {index for name, index in names if name == which}
     if len(found) != 1:
         problem = "several outputs are" if found else "no output is"
@@ -328,7 +319,7 @@ def _describe(tensor) -> Tensor:
     if tensor.quantization is not None and tensor.quantization.scale is not None and len(tensor.quantization.scale):
         quantization = (float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0]))
     return Tensor(
-        name=_text(tensor.name),
+        name=text(tensor.name),
         shape=tuple(int(size) for size in (shape if shape is not None else ())),
         dtype=dtypes[tensor.type],
         quantization=quantization,

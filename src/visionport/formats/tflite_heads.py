@@ -4,8 +4,10 @@ import numpy as np
 
 from visionport import calibration
 from visionport.errors import OptionError, UnsupportedError
+from visionport.formats import tflite_convert
 from visionport.options import NO_PICTURES
 from visionport.preprocessing import describe, prepare, to_pixels
+from visionport.quantization import EIGHT_BITS
 
 INPUT = "normalized_input_image_tensor"
 # raw: codes, for the op or to be decoded with the anchors. decoded: boxes of all anchors.
@@ -13,7 +15,6 @@ HEADS = {
     "raw": ("box_encodings", "class_scores"),
     "decoded": ("raw_detection_boxes", "raw_detection_scores"),
 }
-EIGHT_BITS = ("int8", "uint8")
 
 
 def heads(model, *, head: str = "raw", pixels: bool = False, dtype: str = "float32"):
@@ -97,6 +98,31 @@ def normalizes(config, options) -> bool:
 
     n = ssd.normalization(config.model)
     return not (options.quantize in EIGHT_BITS and len(set(n.mean)) == len(set(n.std)) == 1 and not n.bgr)
+
+
+def takes_bytes(options) -> bool:
+    """Does the network itself take uint8? Not in a fully quantised file, whose input the converter makes so."""
+    return input_type(options) == "uint8" and options.quantize not in EIGHT_BITS
+
+
+def convert(function, model, options, progress, *, input_name: str, pixels: bool) -> bytes:
+    """TFLite of a network's concrete function, quantised as the options say; see tflite_convert.py.
+
+    pixels: it takes RGB from 0 to 255, else what is preprocessed.
+    """
+    kind = input_type(options)
+    integer = kind if options.quantize in EIGHT_BITS and kind != "float32" else ""
+    examples = Examples(model, options.calibration, pixels=pixels) if options.calibration else ()
+    with progress.bar("calibrate", examples) as followed:
+        return tflite_convert.convert(
+            function,
+            input_name=input_name,
+            quantize=options.quantize,
+            integer_input=integer,
+            integer_outputs=bool(integer) and options.tflite_head != "detections",
+            examples=followed,
+            exclude=options.quantize_exclude,
+        )
 
 
 class Examples:

@@ -9,6 +9,7 @@ import numpy as np
 
 from visionport.errors import OptionError, nearest
 from visionport.formats.tflite_flatbuffer import op_names, parse, text
+from visionport.quantization import dequantized
 from visionport.verify import Check
 
 PICTURES = 4  # to measure on
@@ -44,7 +45,7 @@ def layers(exact: bytes, quantized: bytes, feed: Callable) -> list[Layer]:
             run.invoke()
         for i, j in pairs.items():
             a = runs[0].get_tensor(j).astype(np.float64)
-            b = dequantized(runs[1].get_tensor(i), details[i]["quantization"]).astype(np.float64)
+            b = dequantized(runs[1].get_tensor(i), *details[i]["quantization"]).astype(np.float64)
             power[i] += float(np.sum(a * a))
             noise[i] += float(np.sum((a - b) ** 2))
     signal = {i: 10 * float(np.log10(power[i] / noise[i])) for i in pairs if power[i] and noise[i]}
@@ -100,11 +101,6 @@ def excluded(model: bytes, exclude: Sequence[str]) -> tuple[list[str], list[str]
 def plain(name: str) -> str:
     """A layer's scope, of the names that the converter joined for it: "Relu6;A/B/Conv1" -> "A/B/Conv1"."""
     return max(name.split(";"), key=lambda part: (part.count("/"), len(part)))
-
-
-def dequantized(value: np.ndarray, quantization: tuple[float, int]) -> np.ndarray:
-    scale, zero = quantization
-    return (value.astype(np.float32) - zero) * np.float32(scale) if scale else value
 
 
 def _interpreter(data: bytes):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from visionport.formats import tflite_graph
+from visionport.formats.tflite_flatbuffer import parse, serialize, text
 
 NAME, IDENTIFIER = "TFLITE_METADATA", b"M001"
 LABELS = "labels.txt"
@@ -60,16 +61,16 @@ def add(model: bytes, *, name: str, description: str, image: Image, labels: str 
     from ai_edge_litert import schema_py_generated as schema
 
     graph = tflite_graph.read_graph(model)
-    parsed = tflite_graph._parse(model, edit=True)
+    parsed = parse(model, edit=True)
     if not parsed.signatureDefs:
         outputs = parsed.subgraphs[0].outputs
-        tflite_graph._sign(parsed, {t.name: int(i) for t, i in zip(graph.outputs, outputs, strict=True)})
+        tflite_graph.set_signature(parsed, {t.name: int(i) for t, i in zip(graph.outputs, outputs, strict=True)})
     entry, buffer = schema.MetadataT(), schema.BufferT()
     entry.name, entry.buffer = NAME, len(parsed.buffers)
     buffer.data = _bytes(_content(graph, name, description, image, bool(labels)))
     parsed.metadata = [*(parsed.metadata or []), entry]
     parsed.buffers.append(buffer)
-    data = tflite_graph._serialize(parsed)
+    data = serialize(parsed)
     return _packed(data, {LABELS: labels}) if labels else data
 
 
@@ -182,8 +183,8 @@ def _packed(model: bytes, files: Mapping[str, str]) -> bytes:
     """The files as an archive behind the model: stored, since readers map them, and with no date."""
     stream = io.BytesIO(model)
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
-        for name, text in files.items():
-            archive.writestr(zipfile.ZipInfo(name), text.encode("utf-8"))
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content.encode("utf-8"))
     return stream.getvalue()
 
 
@@ -193,7 +194,7 @@ def _packed(model: bytes, files: Mapping[str, str]) -> bytes:
 def read(model: bytes, parsed) -> dict[str, Any] | None:
     """What the metadata says, ready for JSON; None for a file without. `parsed`: the file as the schema's `ModelT`."""
     for entry in parsed.metadata or ():
-        if tflite_graph._text(entry.name) == NAME and (data := parsed.buffers[entry.buffer].data) is not None:
+        if text(entry.name) == NAME and (data := parsed.buffers[entry.buffer].data) is not None:
             root = _Reader.root(bytes(data))
             graphs = [
                 {

@@ -73,7 +73,7 @@ def in_mode(data: bytes, regular: bool) -> bytes:
     names, options = op_names(parsed), options_of(parsed) | {"use_regular_nms": regular}
     for op in parsed.subgraphs[0].operators:
         if names[op.opcodeIndex][0] == tflite_graph.POSTPROCESS:
-            op.customOptions = np.frombuffer(tflite_graph._flexbuffer(options), np.uint8)
+            op.customOptions = np.frombuffer(tflite_graph.flexbuffer(options), np.uint8)
     return serialize(parsed)
 
 

@@ -7,7 +7,7 @@ export_tflite_graph_lib_tf2.py.
 from pathlib import Path
 
 from visionport import graphs
-from visionport.formats import frozen_graph, tflite, tflite_center_net
+from visionport.formats import frozen_graph, tflite, tflite_center_net, tflite_heads
 from visionport.formats.tflite_graph import POSTPROCESS
 
 GRAPHS = ("tflite_graph.pb", "tflite_graph.pbtxt")
@@ -23,7 +23,7 @@ def write_graph(model, options, folder: Path, *, postprocess: bool = True) -> No
     import tensorflow as tf
     from google.protobuf import text_format
 
-    heads, anchors = tflite.raw_heads(model)
+    heads, anchors = tflite_heads.heads(model)
     graph = frozen_graph.freeze(heads, {tflite.INPUT: tflite.INPUT})
     graphs.rename(graph, NODES)
     node = graph.node.add(name=ANCHORS, op="Const")
@@ -51,7 +51,7 @@ def write_saved_model(model, options, folder: Path) -> None:
     if tflite.is_center_net(model):
         _write_center_net(model, options, folder)
         return
-    heads, anchors = tflite.raw_heads(model)
+    heads, anchors = tflite_heads.heads(model)
     pairs = " ".join(f'attr {{ key: "{k}" value {{ {text(v)} }} }}' for k, v in attributes(model, options).items())
 
     @tf.function(experimental_implements=f'name: "{POSTPROCESS}" {pairs}', autograph=False)

@@ -63,9 +63,9 @@ def resample(x, level, to):
 def combine(s, parts, method):
     """Maps of one size, weighted and added: `s / bifpn_combine_weights` [n, 1]."""
     if method == "sum":
-        return tf.add_n(parts)
+        return nn.add(parts)
     weights = WEIGHTS[method](s("bifpn_combine_weights", (len(parts), 1)))
-    return tf.add_n([x * w for x, w in zip(parts, tf.unstack(weights[:, 0]), strict=True)])
+    return nn.add([x * w for x, w in zip(parts, tf.unstack(weights[:, 0]), strict=True)])
 
 
 def fast_attention(w):

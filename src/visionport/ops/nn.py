@@ -5,6 +5,7 @@ Nodes are called as their scopes, which is how layers are named wherever a graph
 
 import contextlib
 import contextvars
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -165,6 +166,11 @@ def residual(s, x, y):
 def total(s, x, y):
     """The sum of two maps; s: the scope of that operation, for fake quantisation. TensorFlow 1.15 called it AddV2."""
     return rounded(s / "activation_Add_quant", rounded(s / "activation_AddV2_quant", x + y))
+
+
+def add(maps):
+    """The sum of maps of one shape, one by one: TFLite's op for all at once, ADD_N, has no 8 bits."""
+    return functools.reduce(tf.add, maps)
 
 
 def prepared(w, prepare):

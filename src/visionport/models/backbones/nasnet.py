@@ -86,7 +86,7 @@ def cell(s, x, before, halved: bool, layer: Layer, hyper):
     for i, block in enumerate(layer.cell.blocks):
         sides = zip(("left", "right"), block, strict=True)
         states.append(
-            tf.add_n(
+            nn.add(
                 [
                     operate(s / f"comb_iter_{i}" / side, name, states[k], layer.stride if k < 2 else 1, width, hyper)
                     for side, (name, k) in sides

@@ -53,7 +53,7 @@ def cell(s, maps, explicit):
         found = [
             brought(b / f"input_{k}", made[n], levels[n], block.level, explicit) for k, n in enumerate(block.inputs)
         ]
-        y = nn.separable(b / "SepConv", tf.nn.relu6(tf.add_n(found)), kernel=block.kernel, explicit_padding=explicit)
+        y = nn.separable(b / "SepConv", tf.nn.relu6(nn.add(found)), kernel=block.kernel, explicit_padding=explicit)
         made.append(nn.complete(b / "SepConv", y, LINEAR))
         levels.append(block.level)
     return [x + y if x.shape[1:] == y.shape[1:] else y for x, y in zip(maps, made[-len(maps) :], strict=True)]

@@ -78,7 +78,7 @@ def joined(maps, inputs):
     """Their sum, as large as the map that comes from the finest level."""
     finest = maps[min(range(len(maps)), key=lambda i: NODES[inputs[i]][1])]
     height, width = nn.spatial(finest)
-    return tf.nn.relu6(tf.add_n([x[:, :height, :width] for x in maps]))
+    return tf.nn.relu6(nn.add([x[:, :height, :width] for x in maps]))
 
 
 def inverted_residual(s, x, stride, explicit):
