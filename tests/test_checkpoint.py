@@ -102,46 +102,6 @@ def test_each_of_its_files_names_it(tmp_path, suffix):
     assert checkpoint.prefix == prefix
 
 
-def test_v1_format(tmp_path):
-    path = tmp_path / "model.ckpt-9"
-    tf.raw_ops.Save(filename=str(path), tensor_names=["a", "global_step"], data=[tf.ones([2, 3]), tf.constant(9)])
-    for given in (path, tmp_path):
-        checkpoint = open_checkpoint(given)
-        assert (checkpoint.prefix, checkpoint.kind, checkpoint.step, checkpoint.complete) == (path, "tf1", 9, True)
-        np.testing.assert_array_equal(checkpoint["a"], np.ones([2, 3]))
-
-
-def v1_shards(folder, name="model.ckpt-9"):
-    """A V1 checkpoint as `Saver(sharded=True)` wrote it: no index, a file a device."""
-    parts = {"a": tf.ones([2, 3]), "b": tf.zeros([4]), "global_step": tf.constant(9)}
-    for i, (key, value) in enumerate(parts.items()):
-        path = folder / f"{name}-{i:05d}-of-{len(parts):05d}"
-        tf.raw_ops.Save(filename=str(path), tensor_names=[key], data=[value])
-    return folder / name
-
-
-@pytest.mark.parametrize("given", ["", "model.ckpt-9", "model.ckpt-9-00001-of-00003", "model.ckpt-9-?????-of-00003"])
-@pytest.mark.parametrize("state", [True, False])
-def test_v1_shards(tmp_path, given, state):
-    prefix = v1_shards(tmp_path)
-    (tmp_path / "model.ckpt-9.meta").write_bytes(b"")
-    if state:
-        (tmp_path / "checkpoint").write_text(STATE.format("model.ckpt-9-?????-of-00003"))
-    checkpoint = open_checkpoint(tmp_path / given)
-    assert (checkpoint.prefix, checkpoint.kind, checkpoint.step, checkpoint.complete) == (prefix, "tf1", 9, True)
-    assert set(checkpoint) == {"a", "b", "global_step"}
-    np.testing.assert_array_equal(checkpoint["a"], np.ones([2, 3]))
-    assert [path.name.removeprefix("model.ckpt-9-") for path in checkpoint.paths] == [
-        f"{i:05d}-of-00003" for i in range(3)
-    ]
-
-
-def test_a_v1_shard_is_missing(tmp_path):
-    v1_shards(tmp_path)
-    (tmp_path / "model.ckpt-9-00002-of-00003").unlink()
-    refused(tmp_path / "model.ckpt-9", "model.ckpt-9-00002-of-00003 is missing", "3 shards")
-
-
 def test_several_shards(tmp_path):
     parts = [save(tmp_path / "parts" / name, **{name: np.ones(8, np.float32)}) for name in ("a", "b")]
     prefix = tmp_path / "ckpt-1"

@@ -1,9 +1,7 @@
 """The command line from end to end, each command in a process of its own, on the bundled digits detector."""
 
-import hashlib
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,32 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command_line import ARTIFACTS, FILES, at_once, done, files, visionport
 from PIL import Image
 
-from visionport import Options, cli, export, exporter, images, open_checkpoint, read_config, signatures
+from visionport import Options, cli, export, exporter, images, signatures
 from visionport.commands import common
 from visionport.errors import OutputError
 from visionport.formats.answers import feed
 from visionport.options import FORMATS
 from visionport.verify import TOLERANCES, Check, agree, compare
-
-FILES = [
-    "checkpoint/checkpoint",
-    "checkpoint/ckpt-0.data-00000-of-00001",
-    "checkpoint/ckpt-0.index",
-    "frozen_inference_graph.pb",
-    "labels.txt",
-    "manifest.json",
-    "model.tflite",
-    "pipeline.config",
-    "report.html",
-    "saved_model/fingerprint.pb",
-    "saved_model/saved_model.pb",
-    "saved_model/variables/variables.data-00000-of-00001",
-    "saved_model/variables/variables.index",
-    "verify.json",
-]
-ARTIFACTS = ("saved_model", "frozen_inference_graph.pb", "model.tflite")
 
 INPUTS = {
     name: how for name, how in signatures.INPUTS.items() if name not in signatures.MORE_INPUTS
@@ -57,26 +38,6 @@ OUTPUTS = {
     "raw_detection_boxes",
     "raw_detection_scores",
 }
-
-
-def visionport(*arguments: object, cwd: Path | None = None, **environment: str) -> CompletedProcess[str]:
-    command = [sys.executable, "-m", "visionport", *map(str, arguments)]
-    variables = {**os.environ, **environment}
-    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
-
-
-def at_once(*commands: tuple[object, ...]) -> list[CompletedProcess[str]]:
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda arguments: visionport(*arguments), commands))
-
-
-def done(process: CompletedProcess[str]) -> str:
-    assert process.returncode == common.DONE, process.stderr
-    return process.stdout
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -110,58 +71,6 @@ def loaded(out) -> Any:
     import tensorflow as tf
 
     return tf.saved_model.load(str(out / "saved_model"))
-
-
-# demo
-
-
-def test_demo(tmp_path, digits):
-    process = visionport("demo", "--out", "digits", cwd=tmp_path)
-    printed, demo = done(process), tmp_path / "digits"
-    written = files(demo)
-    assert sorted(written) == sorted([*FILES, "digits-0_detections.png"])
-    for name in (*ARTIFACTS, "report.html", "digits-0_detections.png"):
-        assert str(Path("digits") / name) in printed
-    assert "six 0.99" in printed
-    assert "write tflite" in process.stderr
-
-    content = json.loads(written["manifest.json"])
-    assert set(content["files"]) == set(FILES) - {"manifest.json"}
-    for name, record in content["files"].items():
-        assert record == {"size": len(written[name]), "sha256": hashlib.sha256(written[name]).hexdigest()}
-    for name, record in content["inputs"].items():
-        assert record["sha256"] == hashlib.sha256((digits / "tf2" / name).read_bytes()).hexdigest()
-    assert [a["path"] for a in content["artifacts"]] == list(ARTIFACTS)
-
-    verified = json.loads(written["verify.json"])
-    assert verified["agrees"] is True
-    assert {c["artifact"] for c in verified["checks"]} == set(FORMATS)
-    assert len({c["image"] for c in verified["checks"]}) == 6
-
-    assert written["labels.txt"].decode().splitlines()[6] == "six"
-    assert read_config(demo).model.num_classes == 10
-    checkpoint, source = open_checkpoint(demo / "checkpoint" / "ckpt-0"), open_checkpoint(digits / "tf2")
-    for key in checkpoint.groups()["model"]:
-        np.testing.assert_array_equal(checkpoint[key], source[key])
-    assert "ssd_mobilenet_v2_fpn_keras, 10 classes" in written["report.html"].decode()
-    drawn, photo = (Image.open(f) for f in (demo / "digits-0_detections.png", digits / "images" / "digits-0.jpg"))
-    assert drawn.format == "PNG"
-    assert drawn.width * photo.height == drawn.height * photo.width  # small pictures are drawn larger
-
-
-def test_demo_of_the_tf1_detector(tmp_path, digits):
-    printed = done(visionport("demo", "--model", "tf1", "--out", "digits", "-q", cwd=tmp_path))
-    demo = tmp_path / "digits"
-    assert "six 1.00" in printed
-    assert (demo / "model.ckpt.meta").is_file()
-    assert json.loads((demo / "verify.json").read_text())["agrees"] is True
-    # What is exported are the moving averages, under the variables' own names.
-    checkpoint, source = open_checkpoint(demo / "model.ckpt"), open_checkpoint(digits / "tf1")
-    averaged = [key for key in checkpoint.entries if f"{key}/ExponentialMovingAverage" in source.entries]
-    assert averaged
-    for key in averaged:
-        np.testing.assert_array_equal(checkpoint[key], source[f"{key}/ExponentialMovingAverage"])
-        assert not np.array_equal(checkpoint[key], source[key])
 
 
 # export
