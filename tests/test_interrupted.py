@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from visionport import Options, export, exported_checkpoint
+from visionport import Options, cli, export, exported_checkpoint
 from visionport.commands import common
 from visionport.errors import OutputError
 from visionport.staging import staged
@@ -75,7 +76,7 @@ def test_full_disk(training, name):
 
 
 def test_failure_of_our_own(training, monkeypatch):
-    """Not the user's fault: it keeps its traceback."""
+    """Not the user's fault: another exit status, and where it was."""
 
     def fail(*_):
         raise RuntimeError("no idea")
@@ -84,6 +85,14 @@ def test_failure_of_our_own(training, monkeypatch):
     before = snapshot(training.parent)
     with pytest.raises(RuntimeError, match="no idea"):
         export(Options(config=training, checkpoint=training, out=training.parent / "out", verify=False))
+    line = ["export", "--config", training, "--checkpoint", training, "--out", training.parent / "out", "--no-verify"]
+    monkeypatch.setattr(cli, "mute_tensorflow", lambda: None)
+    done = CliRunner().invoke(cli.main, list(map(str, line)))
+    assert done.exit_code == common.FAULT
+    assert "RuntimeError: no idea (test_interrupted.py, line " in done.output
+    assert "VISIONPORT_TRACEBACK=1" in done.output
+    monkeypatch.setenv("VISIONPORT_TRACEBACK", "1")
+    assert isinstance(CliRunner().invoke(cli.main, list(map(str, line))).exception, RuntimeError)
     assert snapshot(training.parent) == before
 
 

@@ -3,12 +3,14 @@
 import os
 import signal
 import sys
+import traceback
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
 from visionport import __version__
-from visionport.commands.common import WRONG, show
+from visionport.commands.common import FAULT, WRONG, show
 from visionport.commands.convert import convert
 from visionport.commands.demo import demo
 from visionport.commands.export import export
@@ -38,20 +40,33 @@ def told():
     except KeyboardInterrupt:
         print("interrupted: nothing was written.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)  # click's own status for it is 1
-    except OSError as e:
-        if e.filename is None or os.environ.get("VISIONPORT_TRACEBACK"):
-            raise
-        print(f"error: {e.filename}: {e.strerror}.", file=sys.stderr)
-        sys.exit(WRONG)
-    except VisionportError as e:
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise  # click's own
+    except Exception as e:
         if os.environ.get("VISIONPORT_TRACEBACK"):
             raise
-        print(f"error: {e}", file=sys.stderr)
+        print(f"error: {words(e)}", file=sys.stderr)
         if isinstance(e, MismatchError) and e.problems:
             from visionport.fit import problem_table
 
             show(problem_table([vars(p) for p in e.problems]), error=True)
-        sys.exit(WRONG)
+        sys.exit(WRONG if isinstance(e, VisionportError) or getattr(e, "filename", None) else FAULT)
+
+
+def words(error: Exception) -> str:
+    """What went wrong and where; of a fault of ours, how to report it."""
+    if isinstance(error, VisionportError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    if isinstance(error, MemoryError):
+        return "there is not enough memory."
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    what = " ".join(str(error).split())[:300]
+    return (
+        f"visionport does not know what this means: {type(error).__name__}: {what} ({Path(place.filename).name}, line "
+        f"{place.lineno}). Please report it with what VISIONPORT_TRACEBACK=1 shows."
+    )
 
 
 @click.group(cls=Commands, epilog="See `visionport COMMAND --help`. First time: `visionport demo`.")
@@ -64,7 +79,7 @@ def main():
     shows that it gives the checkpoint's own answers.
 
     Exit status: 0 done and verified; 1 an artifact disagrees (inspect --config: they do not fit); 2 the request or
-    an input is wrong.
+    an input is wrong; 3 visionport itself failed.
     """
     if not {"-v", "--verbose"} & set(sys.argv):
         mute_tensorflow()

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-DONE, DISAGREES, WRONG = 0, 1, 2
+DONE, DISAGREES, WRONG, FAULT = 0, 1, 2, 3
 
 
 class Listed(click.ParamType):
