@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from visionport import Options, export, images, inspection_graph, inspection_tflite
 from visionport.cli import main
 from visionport.errors import InputError, VisionportError
-from visionport.formats import tflite_contents, tflite_delegates
+from visionport.formats import tflite_contents
 
 PICTURES = Path(str(images.example("digits/images")))
 
@@ -66,58 +66,6 @@ def test_who_takes_it(int8, exported):
     assert eight["Edge TPU"]["parts"] == 1
     assert floats["Edge TPU"]["ops"] == 0
     assert "--quantize int8" in floats["Edge TPU"]["notes"][0]
-
-
-@pytest.mark.parametrize("kind", ["int8", "float"])
-def test_the_judgement_of_xnnpack_is_its_own(kind, int8, exported):
-    """The runtime itself shows how many pieces it gave to XNNPACK."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    file = int8 if kind == "int8" else exported / "model.tflite"
-    interpreter = Interpreter(str(file))
-    interpreter.allocate_tensors()
-    pieces = sum(op["op_name"] == "DELEGATE" for op in interpreter._get_ops_details())
-    (judged,) = (d for d in tflite_contents.describe(file)["delegates"] if d["name"] == "XNNPACK")
-    assert judged["parts"] == pieces
-
-
-def op(name, *inputs, outputs=(), custom=False, **options):
-    return tflite_contents.Op(name=name, custom=custom, inputs=inputs, outputs=outputs, options=type("O", (), options))
-
-
-def tensor(name, shape, dtype="int8", values=None):
-    data = None if values is None else np.array(values, np.int32).tobytes()
-    return tflite_contents.Tensor(
-        name=name, shape=shape, dtype=dtype, values=data, size=None if data is None else len(data)
-    )
-
-
-A, B, C, D = (tensor(n, (1, 8, 8, 4)) for n in "abcd")
-LIMITS = {
-    "": op("MAX_POOL_2D", A, outputs=(B,), fusedActivationFunction=0),
-    "with a fused activation": op("MAX_POOL_2D", A, outputs=(B,), fusedActivationFunction=3),
-    "with a dilated kernel": op("DEPTHWISE_CONV_2D", A, outputs=(B,), dilationWFactor=2, dilationHFactor=2),
-    "a shape that is not fixed": op("ADD", A, tensor("x", (-1, 8, 8, 4)), outputs=(B,)),
-    "of float32, not 8 bits": op("ADD", A, tensor("x", (1, 8, 8, 4), "float32"), outputs=(B,)),
-    "not an op of its list": op("BROADCAST_TO", A, outputs=(B,)),
-    "over the batch": op("MEAN", A, tensor("axes", (2,), "int32", [0, 1]), outputs=(B,)),
-    "more than three dimensions above 1": op("ADD", tensor("x", (2, 8, 8, 4)), outputs=(B,)),
-    "a custom op": op("MyOp", A, outputs=(B,), custom=True),
-}
-
-
-@pytest.mark.parametrize("reason", LIMITS)
-def test_limits_of_the_edge_tpu(reason):
-    assert tflite_delegates.edge_tpu(LIMITS[reason]) == reason
-
-
-def test_the_edge_tpu_takes_one_piece():
-    first, odd, last = op("ADD", A, outputs=(B,)), op("CUMSUM", B, outputs=(C,)), op("ADD", C, outputs=(D,))
-    judged = tflite_delegates.judge("Edge TPU", [first, odd, last])
-    assert judged["ops"] == 1
-    assert judged["falls_back"][1]["reason"] == "behind an op that it cannot take"
-    assert tflite_delegates.judge("GPU", [first, odd, last])["parts"] == 1
-    assert tflite_delegates.judge("XNNPACK", [first, odd, last])["parts"] == 2
 
 
 def test_damaged_files_are_told(int8, tmp_path):
