@@ -4,10 +4,12 @@ The rules are theirs: which output is what, by position or by name, and what the
 `visionport predict` finds.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from environments import run_snippet
 from PIL import Image
 
 from visionport import Options, export, images, predict
@@ -170,3 +172,17 @@ def test_litert_signature_runner(detector, digits):
     assert [int(found["detection_classes"][0][i]) + 1 for i in kept] == [c for c, _, _ in expected]
     for old, new in zip(("boxes", "classes", "scores"), (3, 2, 1), strict=True):
         np.testing.assert_array_equal(found[f"detection_{old}"], found[f"output_{new}"])
+
+
+def test_the_snippet_for_coral(digits, tmp_path_factory, tmp_path):
+    """But for the accelerator, and what its compiler does."""
+    out = tmp_path_factory.mktemp("coral") / "out"
+    places = {"config": digits / "tf2", "checkpoint": digits / "tf2", "out": out}
+    export(Options(**places, formats=("tflite",), verify=False, **KINDS["uint8"]))
+    without = {'[load_delegate("libedgetpu.so.1")]': "[]", "model_edgetpu": "model"}
+    picture = digits / "images" / "digits-0.jpg"
+    printed = run_snippet(sys.executable, "Coral", out, picture, tmp_path, **without)
+    run, _ = predict.load(out)
+    found = run(images.read(picture))
+    expected = found["detection_classes"][found["detection_scores"] > 0.3]
+    assert [int(line.split()[0]) + 1 for line in printed.splitlines()] == expected.tolist()
