@@ -11,6 +11,7 @@ from test_digits_map import EVALUATE, SHARED, mean_average_precision
 
 from visionport import Options, export, images, predict
 from visionport.errors import InputError, OptionError
+from visionport.formats import tflite_contents
 from visionport.formats.tflite_graph import read_graph
 
 CALIBRATION = SHARED / "demo" / "calibration.tfrecord"
@@ -119,6 +120,9 @@ def test_heads_without_the_op(made, digits, exported, head, quantize):
     names = {"raw": ("box_encodings", "class_scores"), "decoded": ("raw_detection_boxes", "raw_detection_scores")}
     assert tuple(o.name for o in graph.outputs) == names[head]
     assert {o.dtype for o in graph.outputs} == {"int8" if quantize == "int8" else "float32"}
+    delegates = {d["name"]: d for d in tflite_contents.describe(folder / "model.tflite")["delegates"]}
+    if quantize == "none":  # what these heads are for
+        assert (delegates["GPU"]["falls_back"], delegates["NNAPI"]["falls_back"]) == ([], [])
     with pytest.raises(OptionError, match="gives no detections"):
         predict.predict(folder, [digits / "images" / "digits-0.jpg"])
 

@@ -17,27 +17,27 @@ def centers(boxes):
 def decode(coder: BoxCoder, codes, anchors):
     """Boxes (and keypoints, where the coder has them) from their encodings (Ren et al. 2015, eq. 2).
 
-    codes: float32 [b, n, code_size]; anchors: float32 [n, 4] corners, normalised.
+    codes: float32 [b, n, code_size]; anchors: float32 [n, 4] corners, normalised, or of the rank of the codes.
     Returns float32 [b, n, 4] corners, not clipped, and float32 [b, n, k, 2] (y, x) or None.
     """
     if coder.kind == "mean_stddev":
         return codes * coder.stddev + anchors, None
-    ya, xa, ha, wa = tf.unstack(tf.convert_to_tensor(centers(anchors)), axis=-1)
+    anchors = tf.convert_to_tensor(centers(anchors))
+    # Columns of the codes' own rank: TFLite's delegates take neither the step from one rank to another nor back.
+    ya, xa, ha, wa = tf.split(anchors[None] if anchors.shape.rank == 2 else anchors, 4, -1)
     c = codes[..., : len(coder.scales)] / np.array(coder.scales, np.float32)
+    y, x, *sizes = tf.split(c, len(coder.scales), -1)
     if coder.kind == "square":
         ha = wa = tf.sqrt(ha * wa)
-        sizes = (c[..., 2], c[..., 2])
-    else:
-        sizes = (c[..., 2], c[..., 3])
-    y, x = c[..., 0] * ha + ya, c[..., 1] * wa + xa
-    h, w = tf.exp(sizes[0]) * ha, tf.exp(sizes[1]) * wa
-    boxes = tf.stack([y - h / 2, x - w / 2, y + h / 2, x + w / 2], -1)
+    y, x = y * ha + ya, x * wa + xa
+    h, w = tf.exp(sizes[0]) * ha, tf.exp(sizes[-1]) * wa
+    boxes = tf.concat([y - h / 2, x - w / 2, y + h / 2, x + w / 2], -1)
     if coder.kind != "keypoint":
         return boxes, None
     shape = (tf.shape(codes)[0], codes.shape[1], coder.num_keypoints, 2)
     points = tf.reshape(codes[..., 4:], shape) / np.array(coder.scales[:2], np.float32)
-    place = tf.stack([ya, xa], -1)[:, None], tf.stack([ha, wa], -1)[:, None]
-    return boxes, points * place[1] + place[0]
+    center, size = (tf.expand_dims(tf.concat(pair, -1), -2) for pair in ((ya, xa), (ha, wa)))
+    return boxes, points * size + center
 
 
 def clip(boxes, window):
