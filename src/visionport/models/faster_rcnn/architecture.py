@@ -264,7 +264,8 @@ def detections(model: FasterRcnn, prediction: dict, true_shapes) -> dict:
     proposals = prediction["proposal_boxes"]
     count = proposals.shape[1]
     codes, logits = prediction["refined_box_encodings"], prediction["class_predictions_with_background"]
-    codes = tf.reshape(codes, (-1, count, codes.shape[1], 4))
+    columns = codes.shape[1]  # a box for each class, or one for all
+    codes = tf.reshape(codes, (-1, count, columns, 4))
     logits = tf.reshape(logits, (-1, count, logits.shape[1]))
     boxes, _ = box_ops.decode(model.box_coder, codes, proposals[:, :, None])
     scores = box_ops.scores(model.post_processing, logits)
@@ -272,7 +273,7 @@ def detections(model: FasterRcnn, prediction: dict, true_shapes) -> dict:
     foreground = tf.where(real[:, :, None], scores[:, :, 1:], -1.0)
     whole = window(true_shapes)
     found = nms.batch(model.post_processing.nms, boxes, foreground, whole, {"multiclass_scores": scores})
-    best = tf.argmax(logits[:, :, 1:], 2, tf.int32) if boxes.shape[2] > 1 else tf.zeros_like(logits[:, :, 0], tf.int32)
+    best = tf.argmax(logits[:, :, 1:], 2, tf.int32) if columns > 1 else tf.zeros_like(logits[:, :, 0], tf.int32)
     raw = tf.gather(boxes, best, axis=2, batch_dims=2) / tf.tile(whole[:, None, 2:], [1, 1, 2])
     return {
         "detection_boxes": found["boxes"],
