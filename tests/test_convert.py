@@ -1,12 +1,14 @@
 """`visionport convert`: any SavedModel or frozen graph becomes a TFLite file that answers as its source does."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from visionport import images
-from visionport.converting import Request, convert
+from visionport.converting.conversion import run as convert
+from visionport.converting.request import Request
 from visionport.errors import InputError, OptionError, OutputError, UnsupportedError
 from visionport.formats.tflite_graph import read_graph
 
@@ -80,7 +82,7 @@ def names(file):
 
 
 def test_a_saved_model_with_its_names_and_order(places, tmp_path):
-    done = convert(Request(source=places / "model", out=tmp_path / "m.tflite"))
+    done = convert(Request(source=places / "model" / "saved_model.pb", out=tmp_path / "m.tflite"))
     assert done.agrees
     assert {c.what for c in done.checks} == {"scores", "best", "a_state"}
     assert all(c.bound for c in done.checks)
@@ -178,6 +180,9 @@ WRONG = {
     "go together": {"source": "model", "mean": (1.0,)},
     "needs --quantize int8": {"source": "model", "input_type": "int8"},
     "no such model": {"source": "nothing"},
+    "is given twice": {"source": "model", "output_arrays": ("scores", "scores:0")},
+    "is none of the 2 outputs": {"source": "plain.pb", "output_arrays": ("halves:7",), "shapes": {"": (1, 8, 8, 3)}},
+    "nothing goes in": {"source": "model", "signature": "one", "shapes": {"": (0, 32, 32, 3)}},
     "first output": {"source": "plain.pb", "input_arrays": ("halves:1",), "output_arrays": ("features",)},
 }
 
@@ -195,3 +200,20 @@ def test_a_file_that_is_there_stays(places, tmp_path):
     with pytest.raises(OutputError, match="--overwrite"):
         convert(Request(source=places / "model", out=tmp_path / "m.tflite"))
     assert (tmp_path / "m.tflite").read_text() == "mine"
+
+
+def test_a_device_is_not_replaced(places):
+    with pytest.raises(OutputError, match="a device"):
+        convert(Request(source=places / "model", out=Path("/dev/null"), overwrite=True))
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_graph_with_variables_is_to_be_frozen_first(tmp_path):
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [1, 2], name="x")
+        tf.matmul(x, tf.compat.v1.get_variable("w", [2, 2]), name="y")
+    (tmp_path / "g.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.raises(OptionError, match="visionport freeze"):
+        convert(Request(source=tmp_path / "g.pb", out=tmp_path / "m.tflite", output_arrays=("y",)))

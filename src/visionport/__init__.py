@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from visionport.checkpoint import Checkpoint, open_checkpoint
     from visionport.config import Config, read_config
+    from visionport.converting.conversion import Conversion, convert
     from visionport.errors import VisionportError
     from visionport.exporter import Export, export
     from visionport.options import Options
@@ -17,10 +18,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Checkpoint",
     "Config",
+    "Conversion",
     "Export",
     "Options",
     "VisionportError",
     "__version__",
+    "convert",
     "export",
     "open_checkpoint",
     "read_config",
@@ -36,6 +39,8 @@ def __getattr__(name: str):
         "open_checkpoint": "checkpoint",
         "Config": "config",
         "read_config": "config",
+        "Conversion": "converting.conversion",
+        "convert": "converting.conversion",
         "Export": "exporter",
         "export": "exporter",
         "Options": "options",

@@ -84,8 +84,18 @@ def freeze(
     )
 
 
-def trimmed(source: Source, inputs: Sequence[str], outputs: Sequence[str], names: Mapping[str, str] | None = None):
-    """(graph, its output nodes, {node: name that it is to have}): inlined, and without what the outputs do not need."""
+def trimmed(
+    source: Source,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    names: Mapping[str, str] | None = None,
+    *,
+    lower: bool = True,
+):
+    """(graph, its output nodes, {node: name that it is to have}): inlined, and without what the outputs do not need.
+
+    lower: v2 control flow becomes v1's.
+    """
     graph = source.graph
     graphs.known(graph, inputs, "--input")
     graphs.known(graph, outputs, "--output")
@@ -110,7 +120,7 @@ def trimmed(source: Source, inputs: Sequence[str], outputs: Sequence[str], names
     graphs.needed(graph, kept)
     left = {n.name for n in graph.node}
     placeholders = [n.name for n in graph.node if n.op == "Placeholder"]
-    graph = graphs.inline(graph, [*kept, *placeholders])
+    graph = graphs.inline(graph, [*kept, *placeholders], lower=lower)
     graphs.needed(graph, kept)
     renamed = {k: v for k, v in renamed.items() if k in left}
     for old, new in (names or {}).items():
@@ -122,13 +132,16 @@ def trimmed(source: Source, inputs: Sequence[str], outputs: Sequence[str], names
 
 def type_of(source: Source, node, index: int) -> int:
     """The type of a node's output."""
-    if node.op in graphs.CALLS:
+    if node.op in graphs.CALLS and index < len(node.attr["Tout"].list.type):
         return node.attr["Tout"].list.type[index]
     import tensorflow as tf
 
     with tf.Graph().as_default() as graph:
         tf.compat.v1.import_graph_def(source.graph, name="")
-    return graph.get_tensor_by_name(f"{node.name}:{index}").dtype.base_dtype.as_datatype_enum
+    found = graph.get_operation_by_name(node.name).outputs
+    if index >= len(found):
+        raise OptionError(f"{source.path}: {node.name}:{index} is none of the {len(found)} outputs of {node.name}.")
+    return found[index].dtype.base_dtype.as_datatype_enum
 
 
 def sinks(graph) -> str:
@@ -149,7 +162,7 @@ def read(path: Path, checkpoint=None, tags=None, signature=None, initializers=()
     if path.suffix in (".keras", ".h5", ".hdf5"):
         raise UnsupportedError(
             f"{path} is a Keras file, not a graph. Load it with keras.saving.load_model, write a SavedModel with "
-            "model.export(DIR), and freeze DIR."
+            "model.export(DIR), and give DIR."
         )
     if path.name in SAVED_MODEL:
         path = path.parent
@@ -239,7 +252,7 @@ def choose(path: Path, signatures: Mapping[str, Any], name: str | None) -> str:
     if name is None:
         name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in callable_ or len(callable_) != 1 else next(iter(callable_))
     if name not in callable_:
-        have = ", ".join(callable_) or "none"
+        have = ", ".join(callable_) or "none; save it again with tf.saved_model.save(model, DIR, signatures=...)"
         raise OptionError(f"{path} has no signature {name!r}{nearest(name, callable_)}. It has: {have}.")
     return name
 

@@ -114,25 +114,39 @@ def cut(graph, inputs: Iterable[str]) -> None:
             node.attr["shape"].shape.CopyFrom(tensor.shape.as_proto())
 
 
-def inline(graph, kept: Iterable[str]):
-    """The graph with function calls and v2 control flow replaced by what they do, as v1 has it."""
+def inline(graph, kept: Iterable[str], *, lower: bool = True):
+    """The graph with function calls, and where `lower` v2 control flow, replaced by what they do, as v1 has it."""
     if not graph.library.function:
         return graph
     for nodes in (graph.node, *(f.node_def for f in graph.library.function)):
         for node in nodes:
             if node.op in BRANCHES:
-                node.attr["_lower_using_switch_merge"].b = True
+                node.attr["_lower_using_switch_merge"].b = lower
     for function in graph.library.function:
         for name in ("api_implements", "_noinline", "_XlaMustCompile"):
             function.attr.pop(name, None)
     graph = optimized(graph, kept, ["function"])
     graph_calls.inline(graph)  # those that the optimizer leaves: functions with v1 control flow
-    left = sorted({n.op for n in graph.node if n.op in (*CALLS, *BRANCHES)})
+    left = sorted({n.op for n in graph.node if n.op in (*CALLS, *(BRANCHES if lower else ()))})
     if left:
         raise UnsupportedError(f"the graph has calls that cannot be inlined: {', '.join(left)}.")
-    used = {a.func.name for n in graph.node for a in n.attr.values() if a.func.name} | {n.op for n in graph.node}
+    used = functions(graph)
     keep(graph.library.function, lambda f: f.signature.name in used)
     return graph
+
+
+def functions(graph) -> set[str]:
+    """The functions that the nodes of the graph call, and those that they call."""
+    bodies = {f.signature.name: f.node_def for f in graph.library.function}
+    found: set[str] = set()
+    left = list(graph.node)
+    while left:
+        node = left.pop()
+        names = {node.op, *(f.name for a in node.attr.values() for f in (a.func, *a.list.func))}
+        for name in (names & bodies.keys()) - found:
+            found.add(name)
+            left += bodies[name]
+    return found
 
 
 OPTIMIZERS = ("constfold", "arithmetic", "dependency", "pruning")

@@ -29,8 +29,8 @@ def read_label_map(path: str | Path, num_classes: int | None = None) -> dict[int
     """
     path = Path(path)
     text = read_text(path, "label map", InputError)
-    code = re.sub(r"^\s*#[^\n]*", "", text, flags=re.MULTILINE).strip()
-    if re.match(r"\w+\s*:?\s*[{<]", code):
+    code = _code(text)
+    if _has_items(code):
         labels = _read_items(path, text)
     elif code[:1] in tuple("{[<"):
         raise InputError(
@@ -48,6 +48,31 @@ def write_labels(labels: dict[int, str], num_classes: int) -> str:
     """The text of labels.txt: one name a line, the line's number is the id, "???" where there is no name."""
     names = (" ".join(labels.get(i, NO_NAME).split()) for i in range(1, num_classes + 1))
     return "".join(f"{name or NO_NAME}\n" for name in names)
+
+
+def lines(path: str | Path, size: int) -> str:
+    """The text of labels.txt for that many numbers, one for each class; "" where the label map has not as many.
+
+    A label map that has one class less leaves the first line to the background, its id 0; so does a list that names it.
+    """
+    text = read_text(Path(path), "label map", InputError)
+    own, everything = read_label_map(path, size), read_label_map(path)
+    if max(own, default=0) == size == max(size, *everything):
+        return write_labels(own, size)
+    has_background = _has_items(_code(text)) or len([line for line in text.splitlines() if line.strip()]) == size
+    if has_background and max(everything) == size - 1:
+        return "background\n" + write_labels(everything, size - 1)
+    return ""
+
+
+def _code(text: str) -> str:
+    """Without comments."""
+    return re.sub(r"^\s*#[^\n]*", "", text, flags=re.MULTILINE).strip()
+
+
+def _has_items(code: str) -> bool:
+    """Is it a label map, and no list of names?"""
+    return bool(re.match(r"\w+\s*:?\s*[{<]", code))
 
 
 def find_labels(pipeline: Pipeline, explicit: Path | None = None) -> Path | None:

@@ -136,7 +136,9 @@ def _umask() -> int:
 def check_file(target: Path, *, overwrite: bool) -> None:
     """Raises OutputError unless the file may be written."""
     if target.is_dir():
-        raise OutputError(f"{target} is a directory. Name a file, such as {target / 'frozen.pb'}.")
+        raise OutputError(f"{target} is a directory. Name a file in it.")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"{target} is a device or a pipe, which is not replaced. Name another --out.")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists. Name another --out, or add --overwrite.")
 

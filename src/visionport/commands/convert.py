@@ -55,39 +55,49 @@ Examples:
 )
 @click.option("--quantize", type=click.Choice(QUANTIZATIONS), default="none", show_default=True, help="As of export.")
 @click.option(
+    "--quantize-exclude",
+    type=Listed(),
+    multiple=True,
+    help="Stay float32 in an int8 or uint8 file: TFLite ops, or regular expressions over layers' names.",
+)
+@click.option(
     "--calibration",
     type=Path,
     help="For int8, uint8 and int16x8: a folder or a TFRecord of pictures, or an .npz with an array an input.",
 )
-@click.option("--mean", type=Numbers(), default=(), help="Of pictures to calibrate with: (pixel - mean) / std.")
+@click.option("--mean", type=Numbers(), default=(), help="Of the pictures that the model takes: (pixel - mean) / std.")
 @click.option("--std", type=Numbers(), default=(), help="See --mean.")
 @click.option(
     "--input-type",
     type=click.Choice(("float", "uint8", "int8")),
-    help="Of the inputs and outputs of an int8 file. Default: the source's; uint8 with --quantize uint8.",
+    help="uint8: pixels, normalised inside. Of an int8 file its outputs too. Default: the source's; uint8 with uint8.",
 )
+@click.option("--labels", type=Path, help="The classes' names: a label map, or a text file with a line a class.")
 @click.option("--allow-select-tf-ops", "select_tf_ops", is_flag=True, help="Keep ops that only TensorFlow runs.")
 @click.option("--allow-custom-ops", "custom_ops", is_flag=True, help="Keep ops that nobody here knows.")
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Run the file beside its source.")
 @click.option("--overwrite", is_flag=True, help="Replace the file.")
 @quiet
 @verbose
-def convert(source, out, tags, input_arrays, output_arrays, shapes, quiet, verbose, **rest):
+def convert(source, out, tags, input_arrays, output_arrays, quantize_exclude, shapes, quiet, verbose, **rest):
     """Any TensorFlow model to TFLite: a SavedModel, or a frozen graph as .pb or .pbtxt; compared with its source."""
-    from visionport import converting
+    from visionport.converting import conversion
+    from visionport.converting.request import Request
     from visionport.progress import Progress, Stages
 
     arrays = {"tags": flat(tags), "input_arrays": flat(input_arrays), "output_arrays": flat(output_arrays)}
-    request = converting.Request(source=source, out=out, shapes=read_shapes(shapes), **arrays, **rest)
+    arrays["quantize_exclude"] = flat(quantize_exclude)
+    request = Request(source=source, out=out, shapes=read_shapes(shapes), **arrays, **rest)
     stages = Stages() if not quiet and (verbose or sys.stderr.isatty()) else Progress()
-    done = converting.convert(request, stages)
+    done = conversion.run(request, stages)
     if not quiet:
         ends = f"{', '.join(done.inputs)} -> {', '.join(done.outputs)}"
         print(f"{done.out}  {done.size / 1e6:.1f} MB, converted in {done.seconds:.1f} s: {ends}")
         if done.checks:
+            from visionport.formats import tflite_layers
             from visionport.verify_table import table
 
-            show(table(done.checks))
+            show(table([*done.checks, *tflite_layers.checks(done.layers)]))
     if not done.agrees:
         print("The file disagrees with its source: see the table above.", file=sys.stderr)
         sys.exit(DISAGREES)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from visionport.formats import tflite_checks, tflite_graph, tflite_layers
+from visionport.formats import tflite_checks, tflite_graph, tflite_layers, tflite_ranges
 from visionport.formats.tflite_flatbuffer import parse, serialize, text
 from visionport.options import CALIBRATED
+from visionport.quantization import EIGHT_BITS
 
 
 def convert(
@@ -38,7 +39,7 @@ def convert(
     with quietly():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([constant])
         configured(converter, quantize, integer_input, integer_outputs, examples)
-        data = except_for(exclude, converter) if exclude else converter.convert()
+        data = eight_bits(converter, exclude) if quantize in EIGHT_BITS else converter.convert()
     # The converter may change the order of outputs, but keeps their names; they are flattened in the order of the keys.
     keys = sorted(function.structured_outputs)
     names = {t.op.name: key for t, key in zip(constant.outputs, keys, strict=True)}
@@ -63,27 +64,29 @@ def convert_plain(function) -> tuple[bytes, list[str]]:
 
 
 def frozen(function):
-    """The concrete function with its variables as constants."""
+    """The concrete function with its variables as constants; loops and branches stay those that the converter knows."""
     from tensorflow.python.framework import convert_to_constants
 
-    return convert_to_constants.convert_variables_to_constants_v2(function)
+    return convert_to_constants.convert_variables_to_constants_v2(function, lower_control_flow=False)
 
 
-def except_for(exclude: Sequence[str], converter) -> bytes:
-    """What the converter makes for int8, but for the ops and layers to exclude, which it has no option for."""
-    from tensorflow.lite.python.convert import mlir_quantize
+def eight_bits(converter, exclude: Sequence[str] = ()) -> bytes:
+    """What the converter makes for int8, by ranges of our own measuring and without the ops and layers to exclude.
 
-    converter._experimental_calibrate_only = True
-    calibrated = converter.convert()
-    ops, layers = tflite_layers.excluded(calibrated, exclude)
+    It has options for neither.
+    """
+    from tensorflow.lite.python.convert import deduplicate_readonly_buffers, mlir_quantize
+
+    measured = tflite_ranges.measured(converter)
+    ops, layers = tflite_layers.excluded(measured, exclude)
     made: Any = mlir_quantize(
-        calibrated,
+        tflite_ranges.narrowed(measured, ops, layers),
         input_data_type=converter.inference_input_type,
         output_data_type=converter.inference_output_type,
         denylisted_ops=ops,
         denylisted_nodes=layers,
     )
-    return made
+    return deduplicate_readonly_buffers(made)
 
 
 @contextlib.contextmanager
@@ -132,7 +135,7 @@ def own_biases(data: bytes) -> bytes:
     parsed = parse(data, edit=True)
     (graph,) = parsed.subgraphs
     for op in graph.operators:
-        if len(op.inputs) != 3 or graph.tensors[op.inputs[2]].type != schema.TensorType.INT64:
+        if len(op.inputs) != 3 or op.inputs[2] < 0 or graph.tensors[op.inputs[2]].type != schema.TensorType.INT64:
             continue
         given, weights, bias = (graph.tensors[i] for i in op.inputs)
         right = given.quantization.scale[0] * np.asarray(weights.quantization.scale)

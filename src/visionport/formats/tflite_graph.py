@@ -8,6 +8,7 @@ same input gives the same bytes. Metadata comes last: a file with label files pa
 The schema is the runtime's own (`ai_edge_litert.schema_py_generated`), imported when needed; TensorFlow is not.
 """
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -257,6 +258,34 @@ def set_signature(parsed, outputs: Mapping[str, int]) -> None:
     ]
     signature.outputs = [make(schema.TensorMapT, name=name, tensorIndex=i) for name, i in outputs.items()]
     parsed.signatureDefs = [signature]
+
+
+def copied(parsed, index: int, name: str) -> int:
+    """The index of a new tensor of the same values: a RESHAPE to the shape that it has."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    main, code = parsed.subgraphs[0], schema.BuiltinOperator.RESHAPE
+    tensor = copy.copy(main.tensors[index])
+    shape = np.array(_describe(tensor).shape, np.int32)
+    if np.count_nonzero(shape < 0) > 1:
+        raise UnsupportedError("an output that is an input or another one has more than one open size. Leave it out.")
+    tensor.name, tensor.buffer = name, 0
+    main.tensors.append(tensor)
+    out = len(main.tensors) - 1
+    parsed.buffers.append(make(schema.BufferT, data=np.frombuffer(shape.tobytes(), np.uint8)))
+    to = make(
+        schema.TensorT,
+        name=f"{name}_shape",
+        shape=np.array([len(shape)], np.int32),
+        type=schema.TensorType.INT32,
+        buffer=len(parsed.buffers) - 1,
+        hasRank=True,
+    )
+    main.tensors.append(to)
+    parsed.operatorCodes.append(make(schema.OperatorCodeT, builtinCode=code, deprecatedBuiltinCode=code, version=1))
+    sides = {"inputs": np.array([index, len(main.tensors) - 1], np.int32), "outputs": np.array([out], np.int32)}
+    main.operators.append(make(schema.OperatorT, opcodeIndex=len(parsed.operatorCodes) - 1, **sides))
+    return out
 
 
 def _dequantize(parsed, index: int) -> int:

@@ -31,32 +31,42 @@ class Layer:
 def layers(exact: bytes, quantized: bytes, feed: Callable) -> list[Layer]:
     """Each layer whose output is an integer in `quantized` and has its twin, by name, in `exact`; the worst loss first.
 
-    feed: an input's detail -> arrays for it, of the same pictures for both files.
+    feed: an input's detail -> arrays for it, of the same pictures for both files. What lies outside of a layer's range
+    is no loss, since on these pictures it was left out because it makes no difference (tflite_ranges.py).
     """
     runs = [_interpreter(data) for data in (exact, quantized)]
     twins = {d["name"]: d["index"] for d in runs[0].get_tensor_details() if d["dtype"] == np.float32}
     details = {d["index"]: d for d in runs[1].get_tensor_details()}
     pairs = {i: twins[d["name"]] for i, d in details.items() if d["quantization"][0] and d["name"] in twins}
+    ends = {i: _ends(details[i]) for i in pairs}
     power, noise = (dict.fromkeys(pairs, 0.0) for _ in range(2))
-    sources = [run.get_input_details()[0] for run in runs]
-    for values in zip(*map(feed, sources), strict=True):
-        for run, source, value in zip(runs, sources, values, strict=True):
-            run.set_tensor(source["index"], value)
+    examples = [zip(*map(feed, run.get_input_details()), strict=True) for run in runs]
+    for pair in zip(*examples, strict=True):
+        for run, values in zip(runs, pair, strict=True):
+            for source, value in zip(run.get_input_details(), values, strict=True):
+                run.set_tensor(source["index"], value)
             run.invoke()
         for i, j in pairs.items():
-            a = runs[0].get_tensor(j).astype(np.float64)
+            a = np.clip(runs[0].get_tensor(j).astype(np.float64), *ends[i])
             b = dequantized(runs[1].get_tensor(i), *details[i]["quantization"]).astype(np.float64)
             power[i] += float(np.sum(a * a))
             noise[i] += float(np.sum((a - b) ** 2))
     signal = {i: 10 * float(np.log10(power[i] / noise[i])) for i in pairs if power[i] and noise[i]}
     found = []
     for op in runs[1]._get_ops_details():
-        (out, *_), inputs = op["outputs"], [i for i in op["inputs"] if i in signal]
+        # XNNPACK's part may end in nothing that others take.
+        out, inputs = next(iter(op["outputs"]), None), [i for i in op["inputs"] if i in signal]
         if out in signal and op["op_name"] not in MOVES:
             lost = min((signal[i] for i in inputs), default=signal[out]) - signal[out]
             layer = {"name": plain(details[out]["name"]), "op": op["op_name"], "signal": signal[out], "lost": lost}
             found.append(Layer(**layer))
     return sorted(found, key=lambda layer: -layer.lost)
+
+
+def _ends(detail) -> np.ndarray:
+    """The least and the largest value that a quantised tensor holds."""
+    info = np.iinfo(detail["dtype"])
+    return dequantized(np.array([info.min, info.max]), *detail["quantization"])
 
 
 def checks(found: Sequence[Layer]) -> list[Check]:
@@ -99,8 +109,12 @@ def excluded(model: bytes, exclude: Sequence[str]) -> tuple[list[str], list[str]
 
 
 def plain(name: str) -> str:
-    """A layer's scope, of the names that the converter joined for it: "Relu6;A/B/Conv1" -> "A/B/Conv1"."""
-    return max(name.split(";"), key=lambda part: (part.count("/"), len(part)))
+    """A layer's scope, of the names that the converter joined for it: "Relu6;A/B/Conv1" -> "A/B/Conv1".
+
+    Without the calls through which a SavedModel's signature comes to it.
+    """
+    parts = [re.sub(r"^(StatefulPartitionedCall(_\d+)?/)+", "", part) for part in name.split(";")]
+    return max(parts, key=lambda part: (part.count("/"), len(part)))
 
 
 def _interpreter(data: bytes):

@@ -9,6 +9,7 @@ import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from visionport.formats import tflite_graph
@@ -20,19 +21,49 @@ LABELS = "labels.txt"
 PARSER = "1.2.0"
 
 # Values of the schema's enumerations and unions.
-VALUE_LABELS = 3  # AssociatedFileType: an output's values are lines of the file
+AXIS_LABELS, VALUE_LABELS = 2, 3  # AssociatedFileType: an output's last axis has a line each; its values are lines
 FEATURE, IMAGE, BOXES = 1, 2, 3  # ContentProperties
 RGB, GRAYSCALE = 1, 2  # ColorSpaceType
 BOUNDARIES = 1  # BoundingBoxType
 NORMALIZATION = 1  # ProcessUnitOptions
 
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """The input: `mean` and `std` (one a channel, RGB) as clients apply them to pixels before a float32 input."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+    grayscale: bool = False
+    name: str = "image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What an output means. name: as readers look for it; content: one of ContentProperties.
+
+    labels: how the lines of the label file belong to it, an AssociatedFileType; rank: of what one detection has.
+    """
+
+    name: str
+    description: str
+    content: int = FEATURE
+    labels: int = 0
+    rank: int | None = None
+
+
 # The op's outputs, by the names that readers look for.
-DETECTIONS = {
-    "location": "Boxes as (ymin, xmin, ymax, xmax), from 0 to 1 of the image; rows beyond the count mean nothing.",
-    "category": "Classes, from 0: lines of the label file.",
-    "score": "Scores, from 0 to 1, falling.",
-    "number of detections": "How many rows are detections.",
-}
+DETECTIONS = (
+    Output(
+        name="location",
+        description="Boxes as (ymin, xmin, ymax, xmax), from 0 to 1 of the image; rows beyond the count mean nothing.",
+        content=BOXES,
+        rank=2,
+    ),
+    Output(name="category", description="Classes, from 0: lines of the label file.", labels=VALUE_LABELS, rank=2),
+    Output(name="score", description="Scores, from 0 to 1, falling.", rank=2),
+    Output(name="number of detections", description="How many rows are detections."),
+)
 HEADS = {
     "box_encodings": "Box encodings (y, x, height, width) of all anchors.",
     "class_scores": "Scores of all anchors and classes.",
@@ -44,90 +75,88 @@ HEADS = {
 FIRST = (tflite_graph.POSTPROCESS, "detection_boxes")  # the first output of files with detections
 
 
-@dataclass(frozen=True, kw_only=True)
-class Image:
-    """The input: `mean` and `std` (one a channel, RGB) as clients apply them to pixels before a float32 input."""
-
-    mean: Sequence[float]
-    std: Sequence[float]
-    grayscale: bool = False
-
-
-def add(model: bytes, *, name: str, description: str, image: Image, labels: str = "") -> bytes:
+def add(
+    model: bytes,
+    *,
+    name: str,
+    description: str,
+    image: Image | None,
+    labels: str = "",
+    outputs: Mapping[str, Output] = MappingProxyType({}),
+) -> bytes:
     """The model with metadata, and with `labels` (one a line) packed behind it.
 
-    model: a TFLite file of one image to the op's four outputs, or to raw heads. The same input gives the same bytes.
+    model: a TFLite file. image: what its only input is; None where that is no image, or one of several. outputs: what
+    its outputs mean, by their tensors' names, where they are neither the op's nor an SSD's heads. The same input gives
+    the same bytes.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     graph = tflite_graph.read_graph(model)
     parsed = parse(model, edit=True)
     if not parsed.signatureDefs:
-        outputs = parsed.subgraphs[0].outputs
-        tflite_graph.set_signature(parsed, {t.name: int(i) for t, i in zip(graph.outputs, outputs, strict=True)})
+        ends = zip(graph.outputs, parsed.subgraphs[0].outputs, strict=True)
+        tflite_graph.set_signature(parsed, {t.name: int(i) for t, i in ends})
     entry, buffer = schema.MetadataT(), schema.BufferT()
     entry.name, entry.buffer = NAME, len(parsed.buffers)
-    buffer.data = _bytes(_content(graph, name, description, image, bool(labels)))
+    buffer.data = _bytes(_content(graph, name, description, image, bool(labels), outputs))
     parsed.metadata = [*(parsed.metadata or []), entry]
     parsed.buffers.append(buffer)
     data = serialize(parsed)
     return _packed(data, {LABELS: labels}) if labels else data
 
 
-def _content(graph, name: str, description: str, image: Image, labelled: bool) -> bytes:
+def _content(graph, name: str, description: str, image: Image | None, labelled: bool, outputs) -> bytes:
     """The metadata flatbuffer: ModelMetadata with one SubGraphMetadata."""
     import flatbuffers
 
     b = flatbuffers.Builder(1024)
     write = _Writer(b)
-    _, height, width, _ = graph.inputs[0].shape
-    size = write.table(uint0=width, uint1=height)
-    properties = write.table(byte0=GRAYSCALE if image.grayscale else RGB, table1=size)
-    unit = write.table(byte0=NORMALIZATION, table1=write.table(floats0=image.mean, floats1=image.std))
-    pixels = graph.inputs[0].dtype == "uint8"
-    high, low = ([v if pixels else (v - m) / s for m, s in zip(image.mean, image.std, strict=True)] for v in (255, 0))
-    source = write.table(
-        text0="image",
-        text1=f"An image, resized to {width}x{height}; " + ("pixels from 0 to 255." if pixels else "normalised."),
-        table3=write.table(byte0=IMAGE, table1=properties),
-        tables4=[unit],
-        table5=write.table(floats0=high, floats1=low),
-    )
-    kinds = [HEADS.get(t.name, f"The head {t.name}'s map.") for t in graph.outputs]
-    if graph.outputs[0].name in FIRST:
-        outputs = [_detection(write, key, labelled) for key in DETECTIONS]
-        for tensor, what in list(zip(graph.outputs, kinds, strict=True))[len(DETECTIONS) :]:
-            outputs.append(write.table(text0=tensor.name, text1=what, table3=_feature(write)))
-        group = write.table(text0="detection_result", texts1=list(DETECTIONS)[:3])
+    sources = [_image(write, graph.inputs[0], image)] if image else [_output(write, _plain(t)) for t in graph.inputs]
+    detects = graph.outputs[0].name in FIRST
+    first = DETECTIONS if detects else ()
+    kinds = [*first, *(outputs.get(t.name) or _plain(t) for t in graph.outputs[len(first) :])]
+    written = [_output(write, kind, labelled) for kind in kinds]
+    groups = {}
+    if detects:
+        group = write.table(text0="detection_result", texts1=[kind.name for kind in DETECTIONS[:3]])
         groups = {"tables8": [group]}
-    else:
-        plain = zip(graph.outputs, kinds, strict=True)
-        outputs = [write.table(text0=t.name, text1=what, table3=_feature(write)) for t, what in plain]
-        groups = {}
-    subgraph = write.table(tables2=[source], tables3=outputs, **groups)
+    subgraph = write.table(tables2=sources, tables3=written, **groups)
     root = write.table(text0=name, text1=description, tables3=[subgraph], text7=PARSER)
     b.Finish(root, file_identifier=IDENTIFIER)
     return bytes(b.Output())
 
 
-def _feature(write, rank: int | None = None) -> int:
-    whole = {} if rank is None else {"table2": write.table(int0=rank, int1=rank)}
-    return write.table(byte0=FEATURE, table1=write.table(), **whole)
+def _image(write, tensor, image: Image) -> int:
+    _, height, width, _ = tensor.shape
+    size = write.table(uint0=width, uint1=height)
+    properties = write.table(byte0=GRAYSCALE if image.grayscale else RGB, table1=size)
+    unit = write.table(byte0=NORMALIZATION, table1=write.table(floats0=image.mean, floats1=image.std))
+    pixels = tensor.dtype == "uint8"
+    high, low = ([v if pixels else (v - m) / s for m, s in zip(image.mean, image.std, strict=True)] for v in (255, 0))
+    return write.table(
+        text0=image.name,
+        text1=f"An image, resized to {width}x{height}; " + ("pixels from 0 to 255." if pixels else "normalised."),
+        table3=write.table(byte0=IMAGE, table1=properties),
+        tables4=[unit],
+        table5=write.table(floats0=high, floats1=low),
+    )
 
 
-def _detection(write, key: str, labelled: bool) -> int:
+def _plain(tensor) -> Output:
+    """What is said of a tensor of which no more is known."""
+    return Output(name=tensor.name, description=HEADS.get(tensor.name, f"{tensor.name}, {list(tensor.shape)}."))
+
+
+def _output(write, kind: Output, labelled: bool = False) -> int:
     fields: dict[str, Any] = {}
-    if key == "location":
-        # The schema's order is left, top, right, bottom: where each stands in a row of ours.
-        boxes = write.table(uints0=[1, 0, 3, 2], byte1=BOUNDARIES)
-        fields["table3"] = write.table(byte0=BOXES, table1=boxes, table2=write.table(int0=2, int1=2))
-    elif key == "number of detections":
-        fields["table3"] = _feature(write)
-    else:
-        fields["table3"] = _feature(write, 2)
-    if key == "category" and labelled:
-        fields["tables6"] = [write.table(text0=LABELS, text1="Names of the classes.", byte2=VALUE_LABELS)]
-    return write.table(text0=key, text1=DETECTIONS[key], **fields)
+    # The schema's order is left, top, right, bottom: where each stands in a row of ours.
+    properties = {"uints0": [1, 0, 3, 2], "byte1": BOUNDARIES} if kind.content == BOXES else {}
+    whole = {"table2": write.table(int0=kind.rank, int1=kind.rank)} if kind.rank else {}
+    fields["table3"] = write.table(byte0=kind.content, table1=write.table(**properties), **whole)
+    if kind.labels and labelled:
+        fields["tables6"] = [write.table(text0=LABELS, text1="Names of the classes.", byte2=kind.labels)]
+    return write.table(text0=kind.name, text1=kind.description, **fields)
 
 
 class _Writer:

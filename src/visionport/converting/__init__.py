@@ -1,0 +1,1 @@
+"""Any TensorFlow model to TFLite: what `visionport convert` and `visionport.convert` do."""
