@@ -353,11 +353,13 @@ def test_state_file_that_is_stale_or_a_pointer(invoke, training):
 
 
 def test_predict_and_verify_want_an_export(invoke, digits, tmp_path):
-    picture, foreign = digits / "images" / "digits-0.jpg", tmp_path / "foreign.tflite"
+    picture, foreign = digits / "images" / "digits-0.jpg", tmp_path / "foreign.pb"
     foreign.write_bytes(b"x")
-    says(invoke("predict", foreign, picture), "foreign.tflite: no manifest.json", "Give an export directory")
+    (tmp_path / "foreign.tflite").write_bytes(b"x")
+    says(invoke("predict", foreign, picture), "foreign.pb: no manifest.json", "Give an export directory")
+    says(invoke("predict", tmp_path / "foreign.tflite", picture), "foreign.tflite is no TFLite file")
     (tmp_path / "manifest.json").write_text('{"name": "a web app"}')
-    says(invoke("predict", foreign, picture), "foreign.tflite: no manifest.json", "Give an export directory")
+    says(invoke("predict", foreign, picture), "foreign.pb: no manifest.json", "Give an export directory")
     says(invoke("predict", tmp_path / "absent", picture), "absent: no such artifact")
     says(invoke("verify", tmp_path), "manifest.json is another program's", "not an export")
     says(invoke("verify", tmp_path / "absent"), "absent is not an export of visionport: no manifest.json")
@@ -367,11 +369,12 @@ def test_an_export_that_lost_an_artifact(invoke, digits, tmp_path):
     picture = digits / "images" / "digits-0.jpg"
     content = {"visionport": "0", "artifacts": [{"format": "tflite", "path": "model.tflite"}], "files": {}}
     (tmp_path / "manifest.json").write_text(json.dumps(content))
-    (tmp_path / "other.tflite").write_bytes(b"x")
+    (tmp_path / "other.pb").write_bytes(b"x")
     says(invoke("predict", tmp_path, picture), "model.tflite is named by", "is not there", "Export again")
     says(invoke("predict", tmp_path, picture, "--format", "saved_model"), "--format saved_model", "has tflite")
     (tmp_path / "model.tflite").write_bytes(b"y")
-    says(invoke("predict", tmp_path / "other.tflite", picture), "not an artifact of", "There: model.tflite")
+    says(invoke("predict", tmp_path / "other.pb", picture), "not an artifact of", "There: model.tflite")
+    says(invoke("predict", tmp_path / "model.tflite", picture), "LiteRT does not take the file")
 
 
 def test_predict_cannot_write(invoke, digits, tmp_path, monkeypatch):

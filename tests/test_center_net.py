@@ -16,6 +16,7 @@ from visionport.errors import ConfigError, MismatchError, OptionError, Unsupport
 from visionport.fit import fit
 from visionport.formats import tflite, tflite_center_net, tflite_graph
 from visionport.options import Options
+from visionport.preprocessing import describe
 
 GOLDEN = Path(__file__).parent / "golden"
 DEEPMAC = GOLDEN / "center_net_deepmac_resnet8"
@@ -193,6 +194,17 @@ def test_an_8_bit_file_finds_boxes_in_float32(keypoints, digits, tmp_path):
         answers.append(run(**{next(iter(run.get_input_details())): value}))
     near = np.abs(answers[0]["detection_boxes"][0][:, None] - answers[1]["detection_boxes"][0]).max(-1).min(1)
     assert np.mean(near < 0.05) > 0.7
+
+
+def test_what_8_bits_cost_each_layer(keypoints, digits, tmp_path):
+    model, prefix = keypoints
+    more = {"quantize": "int8", "calibration": digits / "images"}
+    path = written(keypoints, tmp_path, **more)
+    options = Options(config=KEYPOINTS, checkpoint=prefix, out=tmp_path, formats=("tflite",), **more)
+    how = describe(model.config.model.resizer, model.meta.normalization(model.config.model))
+    found = tflite.layers(model, options, path, {"preprocessing": how}, [picture("128x128")[0]])
+    assert len(found) > 20
+    assert all(10 < layer.signal < 100 for layer in found)
 
 
 def test_raw_maps_are_the_models(keypoints, tmp_path):

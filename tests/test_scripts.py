@@ -172,7 +172,7 @@ SIDE = "--side_input_names=context_features --side_input_types=float --side_inpu
         ("export_inference_graph", "--input_shape=1,300,300", "four numbers"),
         ("export_inference_graph", "--input_shape=1,300,-1,3", "both fixed"),
         ("export_inference_graph", "--input_shape=1,3,3,3 --input_type=tf_example", "tf_example"),
-        ("export_tflite_ssd_graph", "--use_regular_nms --max_classes_per_detection=2", "fast NMS"),
+        ("export_tflite_ssd_graph", "--max_classes_per_detection=2", "counts places"),
         ("exporter_main_v2", "--pipeline_config_path=nowhere/x.config", "no such file"),
     ],
 )

@@ -72,7 +72,8 @@ def test_every_kind_detects_what_the_float_file_does(made, digits, exported, nam
     assert graph.inputs[0].name == "normalized_input_image_tensor"
     assert tuple(o.name for o in graph.outputs) == OUTPUTS
     assert {o.dtype for o in graph.outputs} == {"float32"}
-    mine, whole = best(folder, digits), best(exported / "model.tflite", digits)
+    # By place: two of a class have nearly the same score.
+    mine, whole = (sorted(best(f, digits), key=lambda r: (r[0], r[2][0])) for f in (folder, exported / "model.tflite"))
     assert [r[0] for r in mine] == [r[0] for r in whole]
     for (_, a, box), (_, b, other) in zip(mine, whole, strict=True):
         assert abs(a - b) < 0.05
@@ -144,6 +145,13 @@ WRONG = {
     "takes a float input": {"quantize": "int16x8", "tflite_input": "uint8", **PICTURES},
     "add --format tflite": {"quantize": "float16", "formats": ("saved_model",)},
     "leaves out": {"tflite_head": "raw", "tflite_nms": "fast"},
+    "--detections-per-class and --tflite-outputs: of": {
+        "tflite_head": "decoded",
+        "detections_per_class": 3,
+        "tflite_outputs": "named",
+    },
+    "counts places, not rows": {"tflite_nms": "fast", "classes_per_detection": 2},
+    "for --quantize int8 and uint8": {"quantize": "float16", "quantize_exclude": ("ADD",)},
     "is unknown": {"quantize": "int4"},
 }
 

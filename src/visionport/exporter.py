@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from visionport import calibration, evaluation, images, manifest, preprocessing, side_inputs
+from visionport import calibration, evaluation, formats, images, manifest, preprocessing, side_inputs
 from visionport.config import Config, read_config
 from visionport.config_center_net import KEYPOINT_LABEL_MAP, CenterNet
 from visionport.errors import CheckpointError
 from visionport.formats import format_module, opencv, tflite_center_net
-from visionport.formats.answers import FEEDS
+from visionport.formats.answers import FEEDS, of_image, of_padding
 from visionport.labels import write_labels
 from visionport.options import CALIBRATED, Options
 from visionport.progress import Progress, size_of
@@ -168,6 +168,7 @@ def describe(
             ),
             "checkpoint_step": checkpoint.step,
             "label_id_offset": LABEL_ID_OFFSET,
+            "boxes_of_padding": of_padding(config.model),
         },
         "side_inputs": [dataclasses.asdict(i) for i in model.side_inputs],
         "preprocessing": preprocessing.describe(config.model.resizer, model.meta.normalization(config.model)),
@@ -191,7 +192,7 @@ def tensors(triples) -> list[dict[str, Any]]:
 
 def load_artifact(model, artifact: Artifact, folder: Path, content):
     """run(image) of an artifact, with side inputs where the model takes any."""
-    run = format_module(artifact.format).load(folder / artifact.path, content)
+    run = formats.load(artifact.format, folder / artifact.path, content)
     return partial(run, side=side_inputs.example(model.side_inputs)) if model.side_inputs else run
 
 
@@ -202,6 +203,7 @@ def check_artifacts(model, artifacts, options: Options, folder: Path, content, p
 
     kinds = [a.format for a in artifacts]
     source = source_of(model, heads="tflite" in kinds, more=more_specs(options.inputs[0], options.batch))
+    source = of_image(source, content)
     loaders = {a.format: partial(load_artifact, model, a, folder, content) for a in artifacts}
     lossy, loss = {}, ""
     if "tflite" in kinds:
@@ -286,7 +288,11 @@ def write_report(folder: Path, content: Mapping, checks, answers, pictures, conf
 
 def snippet(artifact: Mapping, content: Mapping) -> str:
     """Python that loads an artifact of that manifest and runs it, in the export directory."""
-    p = content["preprocessing"]
+    resizer, n = preprocessing.parse(content["preprocessing"])
+    n = preprocessing.of_pixels(resizer, n)
+    p: dict[str, Any] = {"mode": "L", "mean": n.mean[0], "std": n.std[0]}
+    if not resizer.grayscale:
+        p = {"mode": "RGB", "mean": [*n.mean], "std": [*n.std]}
     kind = content["options"]["inputs"][0]
     names = [i["name"] for i in artifact["signatures"][0]["inputs"]]
     sides = side_inputs.of(content)
@@ -301,8 +307,8 @@ def snippet(artifact: Mapping, content: Mapping) -> str:
     feed = "\n".join([FEEDS[kind].format(image="image.jpg"), *map(side_inputs.snippet, sides)])
     values = {"input": source, "more": given, "feed": feed}
     if source == tflite_center_net.INPUT:  # of pixels
-        p = {"mean": 0, "std": 1}
-    return text.format(path=artifact["path"], image="image.jpg", mean=p["mean"], std=p["std"], **values)
+        p |= {"mean": 0, "std": 1}
+    return text.format(path=artifact["path"], image="image.jpg", **p, **values)
 
 
 def shape_text(shape) -> str:

@@ -50,7 +50,7 @@ class Options:
     tflite_input: str | None = None  # None: uint8 with quantize="uint8", else float
     tflite_head: str = "detections"
     detections_per_class: int | None = None  # TFLite's regular NMS; None: the config's number
-    classes_per_detection: int = 1  # TFLite's fast NMS
+    classes_per_detection: int = 1  # the TFLite op's; more than 1 is refused
     tflite_keypoints: bool = True  # of a CenterNet that has them
     tflite_outputs: str = "both"  # named: detection_boxes...; numbered: output_0 to output_3, as the TF2 exporter's
     verify: bool = True
@@ -61,7 +61,7 @@ class Options:
 
     def __post_init__(self):
         """Takes strings for paths too."""
-        for name in ("config", "checkpoint", "out", "labels"):
+        for name in ("config", "checkpoint", "out", "labels", "keypoint_label_map", "calibration", "evaluate"):
             value = getattr(self, name)
             object.__setattr__(self, name, value if value is None else Path(value))
         object.__setattr__(self, "images", tuple(map(Path, self.images)))
@@ -115,8 +115,12 @@ class Options:
         for name, value in numbers.items():
             if value is not None and value < 1:
                 raise OptionError(f"{name} {value}: at least 1.")
-        if self.classes_per_detection > 1 and self.tflite_nms == "regular":
-            raise OptionError("--classes-per-detection is for fast NMS: add --tflite-nms fast, or leave it out.")
+        if self.classes_per_detection > 1:
+            raise OptionError(
+                f"--classes-per-detection {self.classes_per_detection}: the op then counts places, not rows, so that "
+                "whoever reads as many rows as it counts loses the others; in regular mode it leaves rows unwritten. "
+                "Leave it out: regular NMS gives a place once for each of its classes."
+            )
         if self.evaluate and not self.verify:
             raise OptionError("--evaluate is a part of verification: leave out --no-verify.")
         if self.merge and self.overwrite:
@@ -166,7 +170,14 @@ class Options:
             raise OptionError("--quantize uint8 is int8 with a uint8 input; for a float one take --quantize int8.")
         if self.quantize == "int16x8" and self.tflite_input == "uint8":
             raise OptionError("--quantize int16x8 takes a float input; leave out --tflite-input.")
-        if self.tflite_head != "detections" and (self.tflite_nms or self.max_detections):
+        of_op = {
+            "--tflite-nms": self.tflite_nms,
+            "--max-detections": self.max_detections,
+            "--detections-per-class": self.detections_per_class,
+            "--tflite-outputs": self.tflite_outputs != "both",
+        }
+        given = [option for option, value in of_op.items() if value]
+        if self.tflite_head != "detections" and given:
             raise OptionError(
-                f"--tflite-nms and --max-detections are of the op, which --tflite-head {self.tflite_head} leaves out."
+                f"{' and '.join(given)}: of detections, which --tflite-head {self.tflite_head} leaves out."
             )

@@ -5,22 +5,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from visionport import images, manifest, side_inputs
+from visionport import formats, images, manifest, side_inputs
 from visionport.errors import ArtifactError, InputError, OptionError
-from visionport.formats import format_module
 from visionport.staging import MANIFEST, is_export
 
 
 def load(path: Path | str, kind: str | None = None, side: Path | None = None) -> tuple[Callable, Mapping[int, str]]:
     """(run, labels) of an artifact: run takes uint8 [h, w, 3] and returns an answer (formats/__init__.py).
 
-    path: an export directory, or one of its artifacts. kind: which format of a directory; the first by default.
+    path: an export directory, one of its artifacts, or any TFLite detector. kind: which format of a directory; the
+    first by default.
     side: an .npz with the model's side inputs, for all pictures (see side_inputs.py); zeros by default.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such artifact or export directory.")
     folder = next((p for p in (path, *path.parents[:2]) if is_export(p)), None)
+    if is_tflite(path) and not (folder and artifacts_at(path, folder, manifest.read(folder))):
+        return load_alone(path, kind, side)
     if folder is None:
         raise InputError(
             f"{path}: no {MANIFEST} in it or beside it, so its preprocessing and labels are not known. Give an export "
@@ -29,7 +31,7 @@ def load(path: Path | str, kind: str | None = None, side: Path | None = None) ->
     content = manifest.read(folder)
     artifacts = content["artifacts"]
     if path != folder:
-        artifacts = [a for a in artifacts if (folder / a["path"]).samefile(path)]
+        artifacts = artifacts_at(path, folder, content)
         if not artifacts:
             raise InputError(
                 f"{path} is not an artifact of {folder}. There: {', '.join(a['path'] for a in content['artifacts'])}."
@@ -42,10 +44,33 @@ def load(path: Path | str, kind: str | None = None, side: Path | None = None) ->
     file = folder / chosen["path"]
     if not file.exists():
         raise ArtifactError(f"{file} is named by {folder / MANIFEST} but is not there. Export again.")
-    run = format_module(chosen["format"]).load(file, content)
+    run = formats.load(chosen["format"], file, content)
     if side is not None:
         run = partial(run, side=side_inputs.read(side, side_inputs.of(content)))
     return run, read_labels(folder)
+
+
+def artifacts_at(path: Path, folder: Path, content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those of an export that lie at `path`."""
+    return [a for a in content["artifacts"] if (folder / a["path"]).exists() and (folder / a["path"]).samefile(path)]
+
+
+def is_tflite(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return path.suffix == ".tflite" or file.read(8)[4:] == b"TFL3"
+
+
+def load_alone(path: Path, kind: str | None, side: Path | None) -> tuple[Callable, Mapping[int, str]]:
+    """`load` of a TFLite file that lies in no export."""
+    from visionport.formats import tflite
+
+    if kind not in (None, "tflite"):
+        raise OptionError(f"--format {kind}: {path} is a TFLite file. Leave it out.")
+    if side is not None:
+        side_inputs.read(side, ())
+    return tflite.load_alone(path)
 
 
 def read_labels(folder: Path) -> dict[int, str]:
@@ -75,7 +100,10 @@ def predict(
     for file, image in loaded.items():
         answer = run(image)
         if "detection_boxes" not in answer:
-            raise OptionError(f"{path} gives no detections: it was exported with --tflite-head raw or decoded.")
+            raise OptionError(
+                f"{path} gives no detections: its outputs are those of --tflite-head raw or decoded, or of another "
+                "kind of model. `visionport inspect` shows them."
+            )
         record = {"image": str(file), **detections(image, answer, labels, min_score)}
         if draw:
             from visionport.draw import draw_detections

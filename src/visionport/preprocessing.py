@@ -20,6 +20,35 @@ def describe(resizer: config.Resizer, normalization: config.Normalization) -> di
     return {"resizer": type(resizer).__name__, **dataclasses.asdict(resizer), **dataclasses.asdict(normalization)}
 
 
+def parse(description: dict) -> tuple[config.Resizer, config.Normalization]:
+    """What `describe` described."""
+    fields: dict[str, Any] = dict(description)
+    resizer = RESIZERS[fields.pop("resizer")]
+    flags = {k: fields.pop(k, False) for k in ("bgr", "pads_first")}
+    normalization = config.Normalization(mean=tuple(fields.pop("mean")), std=tuple(fields.pop("std")), **flags)
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    return resizer(**given), normalization
+
+
+def of_pixels(resizer: config.Resizer, normalization: config.Normalization) -> config.Normalization:
+    """What normalises resized pixels themselves; of a gray image the first channel of it alone.
+
+    Gray is a sum of normalised channels, which for a gray pixel x, the same in all three, is (x - mean) / std again.
+    """
+    if not resizer.grayscale:
+        return normalization
+    mean, std = normalization.mean[0], normalization.std[0]
+    if not normalization.pads_first:  # else it is gray before it is normalised
+        shares = GRAY / np.array(normalization.std)
+        std = float(1 / shares.sum())
+        mean = float(shares @ np.array(normalization.mean)) * std
+    return config.Normalization(mean=(mean, mean, mean), std=(std, std, std))
+
+
+# The weights of tf.image.rgb_to_grayscale, which add up to 0.9999.
+GRAY = np.array([0.2989, 0.5870, 0.1140])
+
+
 def in_words(resizer: config.Resizer) -> str:
     """For people: "300x300, aspect lost"."""
     if isinstance(resizer, config.FixedShape):
@@ -31,7 +60,7 @@ def in_words(resizer: config.Resizer) -> str:
 
 
 def prepare(
-    image: np.ndarray, description: dict, dtype=np.float32, quantization: tuple[float, int] = (0.0, 0)
+    image: np.ndarray, description: dict, dtype: Any = np.float32, quantization: tuple[float, int] = (0.0, 0)
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 [h, w, 3] -> the network's input [1, H, W, c], and how much of its height and width is not padding [2].
 
@@ -43,22 +72,18 @@ def prepare(
 
     if np.dtype(dtype).name not in ("float32", "uint8", "int8"):
         raise ArtifactError(f"an input of {np.dtype(dtype).name} is not supported here; float32, uint8 and int8 are.")
-    fields: dict[str, Any] = dict(description)
-    resizer = RESIZERS[fields.pop("resizer")]
-    flags = {k: fields.pop(k, False) for k in ("bgr", "pads_first")}
-    normalization = config.Normalization(mean=tuple(fields.pop("mean")), std=tuple(fields.pop("std")), **flags)
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    prepared, shapes = image_ops.preprocess(tf.constant(image[None]), resizer(**fields), normalization)
+    resizer, normalization = parse(description)
+    prepared, shapes = image_ops.preprocess(tf.constant(image[None]), resizer, normalization)
     value = prepared.numpy()
     if np.dtype(dtype) == np.uint8:
-        value = to_pixels(value, description)
+        value = to_pixels(value, describe(resizer, of_pixels(resizer, normalization)))
     if np.dtype(dtype) == np.int8:
         value = quantized(value, np.int8, *quantization)
     return value, shapes.numpy()[0, :2] / prepared.shape[1:3]
 
 
 def to_pixels(value: np.ndarray, description: dict) -> np.ndarray:
-    """What was normalised, float32 [..., 3], as uint8 RGB again; gray [..., 1] where one mean and std do for all."""
+    """What was normalised, float32 [..., c], as uint8 again: RGB, or gray by a gray pixel's mean and std."""
     mean, std = (np.array(description[k][: value.shape[-1]], np.float32) for k in ("mean", "std"))
     pixels = np.clip(np.rint(value * std + mean), 0, 255).astype(np.uint8)
     return pixels[..., ::-1] if description.get("bgr") else pixels

@@ -12,11 +12,19 @@ from visionport.options import Options
 from visionport.verify import Check
 
 
-def verify_export(directory: Path, paths: Sequence[Path] = (), evaluate: Path | None = None) -> list[Check]:
+def verify_export(
+    directory: Path, paths: Sequence[Path] = (), evaluate: Path | None = None
+) -> tuple[list[Check], tuple[str, ...]]:
     """Runs each artifact of an export against the model built from its own checkpoint/ and pipeline.config.
 
-    Raises InputError for what is not an export, or whose files are not those that were written.
+    Returns the checks and, in words, what was measured besides, as an export tells it. Raises InputError for what is
+    not an export, or whose files are not those that were written.
     """
+    if Path(directory).is_file():
+        raise InputError(
+            f"{directory} is a file. verify wants the export directory, where the checkpoint lies beside it; "
+            "`visionport inspect` and `visionport predict` take the file."
+        )
     if evaluate:
         evaluation.check(evaluate)
     content = manifest.read(directory)
@@ -31,6 +39,7 @@ def verify_export(directory: Path, paths: Sequence[Path] = (), evaluate: Path | 
     from visionport.checkpoint import open_checkpoint
     from visionport.config import read_config
     from visionport.exported_checkpoint import PLACES
+    from visionport.formats import tflite_nms
     from visionport.models.build import build
 
     given: dict[str, Any] = {"labels": None, "keypoint_label_map": None, "images": (), "evaluate": evaluate}
@@ -50,7 +59,9 @@ def verify_export(directory: Path, paths: Sequence[Path] = (), evaluate: Path | 
     )
     artifacts = [Artifact(format=a["format"], path=a["path"], size=0) for a in content["artifacts"]]
     checks, _ = check_artifacts(model, artifacts, options, directory, content, pictures)
-    return list(checks)
+    files = [directory / a.path for a in artifacts if a.format == "tflite"]
+    modes = [m for file in files if (m := tflite_nms.compare(file, content, pictures))]
+    return [*checks, *(c for m in modes for c in m.checks)], tuple(m.in_words for m in modes)
 
 
 def recorded(record: Mapping[str, Any]) -> Options:

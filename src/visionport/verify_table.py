@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from visionport.verify import Check
 
+FOLDED = ("compared", "")
+
 
 def table(checks: Sequence[Check]):
     """A rich table."""
@@ -11,7 +13,9 @@ def table(checks: Sequence[Check]):
 
     out = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("artifact", "compared", "images", "worst", "bound", ""):
-        out.add_column(title, justify="right" if title in ("images", "worst", "bound") else "left", no_wrap=True)
+        number_like = title in ("images", "worst", "bound")
+        # Where the terminal is narrow, names of layers and notes are folded; numbers stay whole.
+        out.add_column(title, justify="right" if number_like else "left", no_wrap=title not in FOLDED, overflow="fold")
     for key in dict.fromkeys((c.artifact, c.what) for c in checks):
         group = [c for c in checks if (c.artifact, c.what) == key]
         worst = min(group, key=lambda c: (c.ok, c.measured if c.at_least else -c.measured))

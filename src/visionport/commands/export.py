@@ -123,7 +123,9 @@ Examples:
     help="detections: with the NMS op. decoded: boxes and scores of all anchors. raw: box encodings and scores.",
 )
 @click.option("--detections-per-class", type=int, help="Of the TFLite op's regular NMS. Default: the config's.")
-@click.option("--classes-per-detection", type=int, default=1, show_default=True, help="Of the TFLite op's fast NMS.")
+@click.option(
+    "--classes-per-detection", type=int, default=1, show_default=True, help="Of the TFLite op. More is refused."
+)
 @click.option(
     "--tflite-outputs",
     type=click.Choice(TFLITE_OUTPUTS),

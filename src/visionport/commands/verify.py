@@ -27,6 +27,11 @@ def verify(directory, images, evaluate, as_json):
     from visionport.verify import agree, record
     from visionport.verify_table import table
 
-    checks = verify_export.verify_export(directory, images, evaluate)
-    print_json(record(checks)) if as_json else show(table(checks))
+    checks, notes = verify_export.verify_export(directory, images, evaluate)
+    if as_json:
+        print_json(record(checks))
+    else:
+        show(table(checks))
+        for note in notes:
+            click.echo(note)
     sys.exit(DONE if agree(checks) else DISAGREES)

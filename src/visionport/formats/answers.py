@@ -1,8 +1,13 @@
 """What goes into an artifact and what comes out, in one shape for all formats."""
 
 import io
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+
+from visionport import config
+from visionport.preprocessing import prepare
 
 # What a detection may have besides box, score and class.
 ATTRIBUTES = (
@@ -69,6 +74,27 @@ def answer(outputs: dict[str, np.ndarray], more=()) -> dict[str, np.ndarray]:
     count = int(outputs["num_detections"][0])
     rest = {k: v[0] for k, v in outputs.items() if k != "num_detections"}
     return {k: v[:count] if k.startswith("detection_") else v for k, v in rest.items()}
+
+
+def of_padding(model) -> bool:
+    """Are the boxes of a config's model those of the padded image? So the reference leaves them where it is told to."""
+    resizer = model.resizer
+    padding = isinstance(resizer, config.PadToMultiple) or getattr(resizer, "pad_to_max", False)
+    return padding and isinstance(model, config.Ssd) and not model.post_processing.nms.change_coordinate_frame
+
+
+def of_image(run: Callable, content: Mapping[str, Any]) -> Callable:
+    """`run` with its boxes of the image, where a manifest says that they are of the padded one."""
+    if not content.get("model", {}).get("boxes_of_padding"):
+        return run
+
+    def without_padding(image, **more):
+        found = run(image, **more)
+        _, extent = prepare(image, content["preprocessing"])
+        boxes = np.clip(found["detection_boxes"] / np.tile(extent, 2), 0, 1).astype(np.float32)
+        return {**found, "detection_boxes": boxes}
+
+    return without_padding
 
 
 def clipped(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from visionport import calibration
 from visionport.config import FixedShape, KeepAspectRatio, Ssd
 from visionport.config_center_net import CenterNet
-from visionport.errors import OptionError, UnsupportedError
+from visionport.errors import ArtifactError, OptionError, UnsupportedError
 from visionport.formats import (
     frozen_graph,
     tflite_center_net,
@@ -19,11 +19,13 @@ from visionport.formats import (
     tflite_heads,
     tflite_layers,
     tflite_metadata,
+    tflite_preprocessing,
     tflite_trained,
 )
 from visionport.formats.answers import clipped
+from visionport.formats.tflite_flatbuffer import op_names, parse
 from visionport.labels import write_labels
-from visionport.preprocessing import prepare
+from visionport.preprocessing import describe, prepare
 from visionport.progress import Progress
 from visionport.quantization import dequantized
 
@@ -75,9 +77,12 @@ def write(model, signatures, options, folder: Path, progress: Progress | None = 
     options = options.settled(model.config.quantized)
     if is_center_net(model):
         data = tflite_center_net.converted(model, options, progress or Progress())
-        data = _described(data, model.config, tflite_center_net.PIXELS)
+        outside, source = tflite_center_net.PIXELS, tflite_center_net.INPUT
     else:
         data = _ssd(model, options, progress or Progress())
+        outside, source = tflite_heads.normalization(model.config.model), INPUT
+    how = describe(model.config.model.resizer, model.meta.normalization(model.config.model))
+    data = _described(tflite_preprocessing.write(data, fed(source, how)), model.config, outside)
     tflite_checks.ops(data, target.name)
     target.write_bytes(data)
     return target
@@ -100,11 +105,11 @@ def _ssd(model, options, progress: Progress) -> bytes:
         )
     else:
         data = tflite_graph.reorder_outputs(data, tflite_heads.HEADS[options.tflite_head])
-    return _described(data, model.config, model.meta.normalization(model.config.model))
+    return data
 
 
 def _described(data: bytes, config, normalization) -> bytes:
-    """The file with metadata."""
+    """The file with metadata. normalization: what is left to do outside."""
     gray = config.model.resizer.grayscale
     channels = slice(1) if gray else slice(3)
     return tflite_metadata.add(
@@ -129,8 +134,8 @@ def _converted(model, options, progress: Progress) -> tuple[bytes, np.ndarray]:
 
 def _trained(model) -> tuple[bytes, np.ndarray]:
     """The same with the 8 bits that the network was trained for."""
-    config, n = model.config, model.meta.normalization(model.config.model)
-    if len({*n.mean}) > 1 or len({*n.std}) > 1 or n.bgr or config.model.resizer.grayscale:
+    config, n = model.config, tflite_heads.normalization(model.config.model)
+    if len({*n.mean}) > 1 or len({*n.std}) > 1 or n.bgr:
         raise UnsupportedError(
             f"{config.path}: {config.architecture} normalises each channel otherwise, which pixels of 8 bits do not "
             "hold. Take --quantize none."
@@ -183,8 +188,6 @@ def differences(config: Ssd | CenterNet, options) -> str:
         reasons.append(f"at most {options.max_detections} detections instead of {nms.max_total}")
     if options.detections_per_class and options.detections_per_class < nms.max_per_class:
         reasons.append(f"at most {options.detections_per_class} detections a class instead of {nms.max_per_class}")
-    if options.classes_per_detection > 1:
-        reasons.append(f"{options.classes_per_detection} classes a place")
     return "; ".join(reasons)
 
 
@@ -204,16 +207,50 @@ def _above(threshold: float) -> float:
 
 def load(path: Path, manifest):
     """run(image): resized and normalised as the manifest says, then LiteRT. Shows the raw heads too."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(path))
-    interpreter.allocate_tensors()
+    interpreter = interpreter_of(path)
     (source,) = interpreter.get_input_details()
     outputs = interpreter.get_output_details()
     pixels = source["name"] == tflite_center_net.INPUT
-    preprocessing = fed(source, manifest["preprocessing"])
     names = {name for pair in tflite_heads.HEADS.values() for name in pair}
     shown = outputs if pixels else [d for d in interpreter.get_tensor_details() if d["name"] in names]
+    op = [d["index"] for d in outputs] if len(outputs) == 4 and not pixels else []
+    return runner(interpreter, fed(source["name"], manifest["preprocessing"]), shown, op)
+
+
+def load_alone(path: Path):
+    """The same of any TFLite detector, without a manifest: (run, labels). Raises InputError where it does not tell."""
+    preprocessing, labels = tflite_preprocessing.read(path)
+    interpreter = interpreter_of(path)
+    outputs = interpreter.get_output_details()
+    wanted = (*tflite_center_net.BOXES, *tflite_center_net.KEYPOINTS)
+    named = [d for d in outputs if d["name"] in wanted]
+    shown = named if {*tflite_center_net.BOXES} <= {d["name"] for d in named} else []
+    parsed = parse(path.read_bytes())
+    codes, made = op_names(parsed), {d["index"] for d in outputs}
+    ops = [op for op in parsed.subgraphs[0].operators or () if codes[op.opcodeIndex][0] == tflite_graph.POSTPROCESS]
+    # Whatever the order of the file's outputs is, the op's own is fixed.
+    found = [int(i) for i in ops[0].outputs] if ops else []
+    return runner(interpreter, preprocessing, shown, found if made.issuperset(found) else []), labels
+
+
+def interpreter_of(path: Path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(str(path))
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as e:
+        reason = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
+        raise ArtifactError(f"{path}: LiteRT does not take the file: {reason}") from None
+    return interpreter
+
+
+def runner(interpreter, preprocessing, shown, op):
+    """run(image) of an interpreter.
+
+    shown: details of tensors to show. op: indices of what `TFLite_Detection_PostProcess` gives; none without it.
+    """
+    (source,) = interpreter.get_input_details()
 
     def run(image):
         prepared, extent = prepare(image, preprocessing, source["dtype"], source["quantization"])
@@ -223,8 +260,8 @@ def load(path: Path, manifest):
         found = {d["name"]: dequantized(interpreter.get_tensor(d["index"])[0], *d["quantization"]) for d in shown}
         if "detection_boxes" in found:
             return tflite_center_net.described(found, extent)
-        if len(outputs) == 4 and not pixels:
-            boxes, classes, scores, count = (interpreter.get_tensor(o["index"])[0] for o in outputs)
+        if op:
+            boxes, classes, scores, count = (interpreter.get_tensor(i)[0] for i in op)
             boxes = (boxes / np.tile(extent, 2)).astype(np.float32)  # the op's are of the padded image
             rows = {"detection_boxes": boxes, "detection_scores": scores, "detection_classes": classes + 1}
             found |= clipped({k: v[: int(count)] for k, v in rows.items()})
@@ -233,9 +270,9 @@ def load(path: Path, manifest):
     return run
 
 
-def fed(source, preprocessing):
-    """What the input of that detail takes, as a manifest's preprocessing."""
-    if source["name"] != tflite_center_net.INPUT:
+def fed(source: str, preprocessing):
+    """What the input of that name takes, as a manifest's preprocessing."""
+    if source != tflite_center_net.INPUT:
         return preprocessing
     pixels = tflite_center_net.PIXELS
     return {**preprocessing, "mean": pixels.mean, "std": pixels.std, "bgr": False}
@@ -248,7 +285,7 @@ def layers(model, options, path: Path, manifest, pictures) -> list[tflite_layers
         exact = write(model, (), replace(options, **plain), Path(folder)).read_bytes()
 
     def feed(source):
-        how = fed(source, manifest["preprocessing"]), source["dtype"], source["quantization"]
+        how = fed(source["name"], manifest["preprocessing"]), source["dtype"], source["quantization"]
         return [prepare(picture, *how)[0] for picture in pictures]
 
     return tflite_layers.layers(exact, path.read_bytes(), feed)
@@ -269,8 +306,8 @@ detector = Interpreter("{path}")
 detector.allocate_tensors()
 (source,) = detector.get_input_details()
 height, width = source["shape"][1:3]
-image = Image.open("{image}").convert("RGB").resize((width, height))
-value = np.asarray(image)[None]
+image = Image.open("{image}").convert("{mode}").resize((width, height))
+value = np.asarray(image).reshape(source["shape"])
 if source["dtype"] != np.uint8:  # a uint8 input takes the pixels
     value = (value - {mean}) / {std}
 if source["dtype"] == np.int8:

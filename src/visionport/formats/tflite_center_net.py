@@ -33,7 +33,6 @@ def check(config, options) -> None:
             "or raw for the maps of its heads."
         )
     given = [name for field, name in OWN_OPTIONS.items() if getattr(options, field)]
-    given += ["--classes-per-detection"] * (options.classes_per_detection > 1)
     if given:
         raise OptionError(
             f"{' and '.join(given)}: of SSD's NMS; a CenterNet ({config.architecture}) takes peaks instead."

@@ -3,10 +3,10 @@
 import numpy as np
 
 from visionport import calibration
-from visionport.errors import OptionError, UnsupportedError
+from visionport.errors import OptionError
 from visionport.formats import tflite_convert
 from visionport.options import NO_PICTURES
-from visionport.preprocessing import describe, prepare, to_pixels
+from visionport.preprocessing import describe, of_pixels, prepare, to_pixels
 from visionport.quantization import EIGHT_BITS
 
 INPUT = "normalized_input_image_tensor"
@@ -20,7 +20,7 @@ HEADS = {
 def heads(model, *, head: str = "raw", pixels: bool = False, dtype: str = "float32"):
     """A concrete function of one image [1, H, W, c], and the anchors float32 [n, 4] as (y, x, h, w).
 
-    head: a key of HEADS. pixels: the image is RGB from 0 to 255, else preprocessed. dtype: the image's.
+    head: a key of HEADS. pixels: the image is RGB, or gray, from 0 to 255, else preprocessed. dtype: the image's.
     """
     import tensorflow as tf
 
@@ -31,7 +31,7 @@ def heads(model, *, head: str = "raw", pixels: bool = False, dtype: str = "float
     kept = {}
 
     def raw(images):
-        x = image.normalize(tf.cast(images, tf.float32), model.meta.normalization(config)) if pixels else images
+        x = image.normalize(tf.cast(images, tf.float32), normalization(config)) if pixels else images
         with nn.for_tflite():
             found = model.predict(x, None)
         kept["anchors"] = ssd.anchors(config, found, x, constant=True)
@@ -92,12 +92,15 @@ def normalizes(config, options) -> bool:
     """
     if input_type(options) != "uint8":
         return False
-    if config.model.resizer.grayscale:
-        raise UnsupportedError(f"{config.path}: gray images have no uint8 input here: take --tflite-input float.")
+    n = normalization(config.model)
+    return not (options.quantize in EIGHT_BITS and len(set(n.mean)) == len(set(n.std)) == 1 and not n.bgr)
+
+
+def normalization(config):
+    """What an SSD's file normalises resized pixels by; see preprocessing.of_pixels."""
     from visionport.models.ssd import architecture as ssd
 
-    n = ssd.normalization(config.model)
-    return not (options.quantize in EIGHT_BITS and len(set(n.mean)) == len(set(n.std)) == 1 and not n.bgr)
+    return of_pixels(config.resizer, ssd.normalization(config))
 
 
 def takes_bytes(options) -> bool:
@@ -133,9 +136,10 @@ class Examples:
     """
 
     def __init__(self, model, path, *, pixels: bool):
-        config = model.config.model
+        resizer, normalization = model.config.model.resizer, model.meta.normalization(model.config.model)
         self.path, self.pixels = path, pixels
-        self.preprocessing = describe(config.resizer, model.meta.normalization(config))
+        self.preprocessing = describe(resizer, normalization)
+        self.of_pixels = describe(resizer, of_pixels(resizer, normalization))
         self.length = calibration.count(path)
 
     def __len__(self):
@@ -148,4 +152,4 @@ class Examples:
                 for x, gray in ((0, 0), (-1, 255)):
                     plain, _ = prepare(np.full((8, 8, 3), gray, np.uint8), self.preprocessing)
                     value[0, 0, x] = plain[0, 0, 0]
-            yield to_pixels(value, self.preprocessing).astype(np.float32) if self.pixels else value
+            yield to_pixels(value, self.of_pixels).astype(np.float32) if self.pixels else value

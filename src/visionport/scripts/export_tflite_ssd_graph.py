@@ -12,7 +12,7 @@ FLAGS = (
     exports.CONFIG,
     exports.PREFIX,
     exports.MAX_DETECTIONS,
-    Flag(name="max_classes_per_detection", default=1, kind=int, help="Classes of a place, in fast NMS."),
+    Flag(name="max_classes_per_detection", default=1, kind=int, help="Classes of a place; more is refused."),
     Flag(name="detections_per_class", default=100, kind=int, help="Detections of a class, in regular NMS."),
     Flag(name="add_postprocessing_op", default=True, kind=bool, help="Put TFLite_Detection_PostProcess in the graph."),
     Flag(name="use_regular_nms", default=False, kind=bool, help="Regular instead of fast NMS."),
