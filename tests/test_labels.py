@@ -7,7 +7,7 @@ import pytest
 
 from visionport.configs.pipeline_text import read_pipeline
 from visionport.errors import InputError
-from visionport.labels import find_labels, read_label_map, write_labels
+from visionport.labels import find_labels, left_out, read_label_map, write_labels
 
 SHARED = Path(os.environ.get("VISIONPORT_SHARED", Path(__file__).parents[2] / "shared"))
 REAL = sorted(path for path in SHARED.glob("real/*/*label*") if path.suffix in (".pbtxt", ".txt"))
@@ -49,6 +49,9 @@ def test_more_names_than_classes(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text("a\nb\nc\n")
     assert read_label_map(path, num_classes=2) == {1: "a", 2: "b"}
+    (warning,) = left_out(path, 2)
+    assert "2 classes, so these ids are never found: 3 (c)." in warning
+    assert left_out(path, 3) == ()
 
 
 @pytest.mark.parametrize(

@@ -91,16 +91,18 @@ def partly(tmp_path_factory, digits):
     return export(asked(digits, folder / "out", evaluate=folder / "labelled.tfrecord", **options))
 
 
-def test_excluded_ops_stay_float32(partly):
+def kinds_of(op_name, folder):
+    """The types of what an export's operations of that name give."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(partly.out / "model.tflite"))
+    interpreter = Interpreter(str(folder / "model.tflite"))
     kinds = {d["index"]: d["dtype"] for d in interpreter.get_tensor_details()}
-    outputs = {"DEPTHWISE_CONV_2D": set(), "CONV_2D": set()}
-    for op in interpreter._get_ops_details():
-        if op["op_name"] in outputs:
-            outputs[op["op_name"]].add(kinds[op["outputs"][0]])
-    assert outputs == {"DEPTHWISE_CONV_2D": {np.float32}, "CONV_2D": {np.int8}}
+    return {kinds[op["outputs"][0]] for op in interpreter._get_ops_details() if op["op_name"] == op_name}
+
+
+def test_excluded_ops_stay_float32(partly):
+    assert kinds_of("DEPTHWISE_CONV_2D", partly.out) == {np.float32}
+    assert kinds_of("CONV_2D", partly.out) == {np.int8}
 
 
 def test_layers_and_precision_are_told(partly):
@@ -120,6 +122,9 @@ def test_layers_are_excluded_by_name(digits, tmp_path):
     before = read_graph((whole / "model.tflite").read_bytes()).ops
     assert counts["CONV_2D"] == before["CONV_2D"]
     assert counts["QUANTIZE"] == before["QUANTIZE"]  # the input goes in as it is, and is quantised behind that layer
+    scores = export(asked(digits, tmp_path / "scores", quantize_exclude=("^class_scores$",), **options)).out
+    assert kinds_of("LOGISTIC", whole) == {np.int8}
+    assert kinds_of("LOGISTIC", scores) == {np.float32}  # an output goes by its own name
     with pytest.raises(OptionError, match="DEPTHWISE_CONV_2D"):
         export(asked(digits, tmp_path / "no", quantize_exclude=("DEPTHWISE_CONV",), **options))
     assert not (tmp_path / "no").exists()

@@ -1,13 +1,15 @@
 """A TFLite file without its export: what it tells of itself, and what `predict` and `verify` make of any such file."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from visionport import Options, export, predict, verify_export
+from visionport import Options, export, exporter, predict, verify_export
 from visionport.errors import ArtifactError, InputError, OptionError
 from visionport.formats import tflite_preprocessing
 from visionport.formats.tflite_flatbuffer import parse, serialize
@@ -50,9 +52,23 @@ def test_a_file_carries_its_preprocessing_and_labels(made, digits, tmp_path):
     assert predict.predict(Path(copy), [wide]) == whole
 
 
-def wide_picture(digits, folder: Path) -> Path:
-    from PIL import Image
+def test_the_reports_snippet_pads_as_predict_does(made, digits, tmp_path, monkeypatch):
+    folder = made("padded", config_override=RESIZER.format(PADDED))
+    wide = wide_picture(digits, tmp_path)
+    (expected,) = predict.predict(folder, [wide])
+    Image.open(wide).save(folder / "image.jpg", quality=100)
+    monkeypatch.chdir(folder)
+    content = json.loads((folder / "manifest.json").read_text())
+    exec(exporter.snippet(content["artifacts"][0], content), found := {})
+    best = expected["detections"][0]
+    assert found["scores"][0, 0] == pytest.approx(best["score"], abs=0.02)
+    assert found["classes"][0, 0] + 1 == best["class"]
+    scale = 192 / 300  # of the picture in the padded square
+    box = [best["box"][k] * scale / 192 for k in ("ymin", "xmin", "ymax", "xmax")]
+    assert np.abs(found["boxes"][0, 0] - box).max() < 0.02
 
+
+def wide_picture(digits, folder: Path) -> Path:
     picture = Image.new("RGB", (300, 192), (90, 120, 60))
     picture.paste(Image.open(digits / "images" / "digits-0.jpg"), (108, 0))
     picture.save(folder / "wide.png")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from test_digits_map import EVALUATE, SHARED, mean_average_precision
 
-from visionport import Options, export, images, predict
+from visionport import Options, export, images, predict, read_config
 from visionport.errors import InputError, OptionError
-from visionport.formats import tflite_contents
+from visionport.formats import tflite, tflite_contents
 from visionport.formats.tflite_graph import read_graph
 
 CALIBRATION = SHARED / "demo" / "calibration.tfrecord"
@@ -180,3 +180,15 @@ def test_mean_average_precision(made, quantize, bound):
     calibration = {} if quantize in ("float16", "dynamic") else {"calibration": CALIBRATION}
     folder = made(quantize=quantize, **calibration)
     assert mean_average_precision(folder / "model.tflite") == pytest.approx(0.9737, abs=bound)
+
+
+def test_readers_that_do_not_load_it_are_named(digits, tmp_path):
+    notes = {}
+    for kind, more in {"float": {}, "int8": {"quantize": "int8", **PICTURES}}.items():
+        notes[kind] = export(asked(digits, tmp_path / kind, tflite_input=kind, verify=False, **more)).notes
+    assert notes["float"] == ()
+    assert notes["int8"][0].startswith("MediaPipe does not load model.tflite: it knows no int8 input.")
+    resnet = "model { ssd { feature_extractor { type: 'ssd_resnet50_v1_fpn_keras' } } }"
+    config = read_config(Path(__file__).parent / "golden" / "ssd_mobilenet_v2_fpnlite_640x640_coco17_tpu-8", resnet)
+    assert "With --tflite-input uint8" in tflite.refused_by(config, asked(digits).settled(False))
+    assert tflite.refused_by(config, asked(digits, tflite_input="uint8").settled(False)) == ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from visionport import calibration, evaluation, formats, images, manifest, preprocessing, side_inputs
-from visionport.config import Config, read_config
+from visionport.config import Config, KeepAspectRatio, Normalization, Resizer, read_config
 from visionport.config_center_net import KEYPOINT_LABEL_MAP, CenterNet
 from visionport.errors import CheckpointError
 from visionport.formats import format_module, opencv, tflite_center_net
@@ -122,12 +122,13 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
             with progress.stage(f"write {extra.names[0]}"):
                 extra.write(model, options, folder)
         content = describe(options, config, checkpoint, model, artifacts, folder)
-        checks, answers, notes = (), {}, ()
+        told = tflite.refused_by(config, options) if "tflite" in options.formats else ""
+        checks, answers, notes = (), {}, (told,) if told else ()
         if options.verify:
             with progress.stage("verify"):
                 checks, answers = check_artifacts(model, artifacts, options, folder, content, pictures)
             if "tflite" in options.formats and (modes := tflite_nms.compare(folder / tflite.NAME, content, pictures)):
-                checks, notes = (*checks, *modes.checks), (modes.in_words,)
+                checks, notes = (*checks, *modes.checks), (*notes, modes.in_words)
             manifest.write_json(folder / "verify.json", record(checks))
         with progress.stage("write report"):
             write_report(folder, content, checks, answers, pictures, config, warnings)
@@ -306,9 +307,23 @@ def snippet(artifact: Mapping, content: Mapping) -> str:
     given = "".join(module.MORE.format(name=n, value=n.removesuffix(":0")) for n in more)
     feed = "\n".join([FEEDS[kind].format(image="image.jpg"), *map(side_inputs.snippet, sides)])
     values = {"input": source, "more": given, "feed": feed}
+    if artifact["format"] == "tflite":
+        p["fit"] = fit(resizer, n, p["mode"])
     if source == tflite_center_net.INPUT:  # of pixels
         p |= {"mean": 0, "std": 1}
     return text.format(path=artifact["path"], image="image.jpg", **p, **values)
+
+
+def fit(resizer: Resizer, normalization: Normalization, mode: str) -> str:
+    """The lines of a snippet that fit its picture to a TFLite file's input."""
+    from visionport.formats.tflite import FITS
+
+    text, values = FITS[type(resizer).__name__], {}
+    if isinstance(resizer, KeepAspectRatio):
+        color = [round(v) for v in preprocessing.padding(resizer, normalization).tolist()]
+        values = {"short": resizer.min_dimension, "long": resizer.max_dimension}
+        values |= {"color": tuple(color) if mode == "RGB" else color[0], "mode": mode}
+    return text.format(**values)
 
 
 def shape_text(shape) -> str:

@@ -44,6 +44,15 @@ def read_label_map(path: str | Path, num_classes: int | None = None) -> dict[int
     return {i: labels[i] for i in sorted(labels) if num_classes is None or i <= num_classes}
 
 
+def left_out(path: str | Path, num_classes: int) -> tuple[str, ...]:
+    """A warning where a label map has ids above the number of classes, which no detection ever has."""
+    beyond = [f"{i} ({name})" for i, name in read_label_map(path).items() if i > num_classes]
+    if not beyond:
+        return ()
+    shown = ", ".join(beyond[:3]) + ", ..." * (len(beyond) > 3)
+    return (f"{path}: the model has {num_classes} classes, so these ids are never found: {shown}.",)
+
+
 def write_labels(labels: dict[int, str], num_classes: int) -> str:
     """The text of labels.txt: one name a line, the line's number is the id, "???" where there is no name."""
     names = (" ".join(labels.get(i, NO_NAME).split()) for i in range(1, num_classes + 1))

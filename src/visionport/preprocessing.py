@@ -45,6 +45,14 @@ def of_pixels(resizer: config.Resizer, normalization: config.Normalization) -> c
     return config.Normalization(mean=(mean, mean, mean), std=(std, std, std))
 
 
+def padding(resizer: config.KeepAspectRatio, normalization: config.Normalization) -> np.ndarray:
+    """The RGB pixel [3], not rounded, that a padded picture is filled up with."""
+    value = np.array(resizer.pad_value)
+    if not normalization.pads_first:
+        value = value * normalization.std + normalization.mean
+    return value[::-1] if normalization.bgr else value
+
+
 # The weights of tf.image.rgb_to_grayscale, which add up to 0.9999.
 GRAY = np.array([0.2989, 0.5870, 0.1140])
 

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from visionport import config
 from visionport.configs.pipeline_text import Pipeline, read_pipeline
 from visionport.errors import ConfigError, UnsupportedError
-from visionport.labels import find_labels, read_label_map
+from visionport.labels import find_labels, left_out, read_label_map
 
 
 def read(path, override: str = "", labels=None, keypoint_label_map=None) -> config.Config:
@@ -39,7 +39,11 @@ def read(path, override: str = "", labels=None, keypoint_label_map=None) -> conf
         moving_averages=api == "tf1" and pipeline.message.eval_config.use_moving_averages,
         text=exported_text(pipeline, api),
         labels=read_label_map(label_map, model.num_classes) if label_map else None,
-        warnings=(*pipeline.warnings, *ignored(pipeline.message, api)),
+        warnings=(
+            *pipeline.warnings,
+            *ignored(pipeline.message, api),
+            *(left_out(label_map, model.num_classes) if label_map else ()),
+        ),
         source=pipeline,
     )
 

@@ -97,7 +97,8 @@ def converted(function, network: Network, request, examples) -> bytes:
                 converter.target_spec.supported_ops = [*sets, tf.lite.OpsSet.SELECT_TF_OPS]
             converter.allow_custom_ops = request.custom_ops
             if request.calibration and request.quantize in EIGHT_BITS:
-                data = tflite_convert.eight_bits(converter, excluded(request.quantize_exclude, constant, network))
+                names = {t.op.name: key for (key, _), t in zip(network.outputs, constant.outputs, strict=True)}
+                data = tflite_convert.eight_bits(converter, request.quantize_exclude, names)
             else:
                 data = converter.convert()
     except ConverterError as e:
@@ -112,19 +113,6 @@ def converted(function, network: Network, request, examples) -> bytes:
     ends = [t.op.name for t in constant.inputs], [t.op.name for t in constant.outputs]
     data = named(data, *ends, network)
     return tflite_convert.own_biases(data) if request.quantize == "int16x8" else data
-
-
-def excluded(patterns: Sequence[str], constant, network: Network) -> list[str]:
-    """The patterns with what an output that they fit is called until `named` gives it its own name."""
-    names = {key: t.op.name for (key, _), t in zip(network.outputs, constant.outputs, strict=True)}
-    found = []
-    for pattern in patterns:
-        try:
-            fitting = [re.escape(name) for key, name in names.items() if re.search(pattern, key)]
-        except re.error:  # is told where the others are matched
-            fitting = []
-        found.append("|".join([f"(?:{pattern})", *(f"^{n}$" for n in fitting)]) if fitting else pattern)
-    return found
 
 
 def refused(text: str) -> UnsupportedError:

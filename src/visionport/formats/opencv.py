@@ -14,6 +14,7 @@ import numpy as np
 from visionport import graphs
 from visionport.config import FixedShape, KeepAspectRatio, Normalization, Ssd
 from visionport.errors import UnsupportedError
+from visionport.preprocessing import padding
 from visionport.progress import Progress
 
 NAME = "opencv.pbtxt"
@@ -266,10 +267,8 @@ def how_to(model: Ssd, normalization: Normalization) -> str:
     resizer, lines = model.resizer, []
     if isinstance(resizer, KeepAspectRatio):
         width = height = resizer.max_dimension
-        short, pixel = resizer.min_dimension, np.array(resizer.pad_value)
-        if not normalization.pads_first:
-            pixel = pixel * normalization.std + normalization.mean
-        border = ", ".join(f"{v:.6g}" for v in (pixel if normalization.bgr else pixel[::-1]))
+        short = resizer.min_dimension
+        border = ", ".join(f"{v:.6g}" for v in padding(resizer, normalization)[::-1])  # blue first
         lines = [
             f"scale = min({short} / min(image.shape[:2]), {height} / max(image.shape[:2]))",
             'image = cv2.resize(image, None, fx=scale, fy=scale).astype("float32")',

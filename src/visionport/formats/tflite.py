@@ -9,7 +9,7 @@ import numpy as np
 from visionport import calibration
 from visionport.config import FixedShape, KeepAspectRatio, Ssd
 from visionport.config_center_net import CenterNet
-from visionport.errors import ArtifactError, OptionError, UnsupportedError
+from visionport.errors import OptionError, UnsupportedError
 from visionport.formats import (
     frozen_graph,
     tflite_center_net,
@@ -191,6 +191,19 @@ def differences(config: Ssd | CenterNet, options) -> str:
     return "; ".join(reasons)
 
 
+def refused_by(config, options) -> str:
+    """Which reader will not load the file as it is, and what to do; "" for none."""
+    if not isinstance(config.model, Ssd) or options.tflite_head != "detections":
+        return ""
+    n, source = tflite_heads.normalization(config.model), tflite_heads.input_type(options)
+    if source == "float32" and len({*n.mean}) + len({*n.std}) > 2:
+        return (
+            f"MediaPipe does not load {NAME}: it normalises all channels alike, which {config.architecture} does not. "
+            "With --tflite-input uint8 the file normalises by itself."
+        )
+    return f"MediaPipe does not load {NAME}: it knows no int8 input. Take uint8 or float." if source == "int8" else ""
+
+
 def loss(config, options) -> str:
     """What rounds the file's answers, as a key of verify.QUANTIZED; "" for a float32 one."""
     if tflite_heads.trained(config, options):
@@ -207,7 +220,7 @@ def _above(threshold: float) -> float:
 
 def load(path: Path, manifest):
     """run(image): resized and normalised as the manifest says, then LiteRT. Shows the raw heads too."""
-    interpreter = interpreter_of(path)
+    interpreter = tflite_checks.runs(path, str(path))
     (source,) = interpreter.get_input_details()
     outputs = interpreter.get_output_details()
     pixels = source["name"] == tflite_center_net.INPUT
@@ -220,7 +233,7 @@ def load(path: Path, manifest):
 def load_alone(path: Path):
     """The same of any TFLite detector, without a manifest: (run, labels). Raises InputError where it does not tell."""
     preprocessing, labels = tflite_preprocessing.read(path)
-    interpreter = interpreter_of(path)
+    interpreter = tflite_checks.runs(path, str(path))
     outputs = interpreter.get_output_details()
     wanted = (*tflite_center_net.BOXES, *tflite_center_net.KEYPOINTS)
     named = [d for d in outputs if d["name"] in wanted]
@@ -231,18 +244,6 @@ def load_alone(path: Path):
     # Whatever the order of the file's outputs is, the op's own is fixed.
     found = [int(i) for i in ops[0].outputs] if ops else []
     return runner(interpreter, preprocessing, shown, found if made.issuperset(found) else []), labels
-
-
-def interpreter_of(path: Path):
-    from ai_edge_litert.interpreter import Interpreter
-
-    try:
-        interpreter = Interpreter(str(path))
-        interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as e:
-        reason = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
-        raise ArtifactError(f"{path}: LiteRT does not take the file: {reason}") from None
-    return interpreter
 
 
 def runner(interpreter, preprocessing, shown, op):
@@ -306,7 +307,8 @@ detector = Interpreter("{path}")
 detector.allocate_tensors()
 (source,) = detector.get_input_details()
 height, width = source["shape"][1:3]
-image = Image.open("{image}").convert("{mode}").resize((width, height))
+image = Image.open("{image}").convert("{mode}")
+{fit}
 value = np.asarray(image).reshape(source["shape"])
 if source["dtype"] != np.uint8:  # a uint8 input takes the pixels
     value = (value - {mean}) / {std}
@@ -317,6 +319,15 @@ detector.invoke()
 boxes, classes, scores, count, *keypoints = (detector.get_tensor(o["index"]) for o in detector.get_output_details())
 print(boxes[0, 0], classes[0, 0], scores[0, 0])  # classes from 0: lines of labels.txt
 """
+# Its pictures fitted to the input: by the resizer's name.
+FITS = {
+    "FixedShape": "image = image.resize((width, height))",
+    "KeepAspectRatio": """\
+scale = min({short} / min(image.size), {long} / max(image.size))
+shown = image.resize([round(side * scale) for side in image.size])
+image = Image.new("{mode}", (width, height), {color})
+image.paste(shown)  # top left; boxes are of the padded image""",
+}
 # With --tflite-head raw or decoded, in place of its last two lines.
 HEADS_SNIPPET = """\
 for output in detector.get_output_details():

@@ -5,6 +5,8 @@ runs, copy weights that layers share, or fold the network away. What is measured
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,12 +61,13 @@ def ops(data: bytes, name: str, *, select: bool = False, custom: bool = False) -
         raise ArtifactError(f"{name}: ops newer than the installed LiteRT: {', '.join(new)}. Update ai-edge-litert.")
 
 
-def runs(data: bytes, name: str):
+def runs(file: bytes | Path, name: str):
     """LiteRT takes the file: an interpreter with its tensors allocated."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=data)
+    given: dict[str, Any] = {"model_content": file} if isinstance(file, bytes) else {"model_path": str(file)}
     try:
+        interpreter = Interpreter(**given)
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as e:
         reason = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__

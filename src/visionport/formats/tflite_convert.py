@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,14 +35,13 @@ def convert(
     """
     import tensorflow as tf
 
-    constant = frozen(function)
+    constant, keys = frozen(function), sorted(function.structured_outputs)
+    # The converter may change the order of outputs, but keeps their names; they are flattened in the order of the keys.
+    names = {t.op.name: key for t, key in zip(constant.outputs, keys, strict=True)}
     with quietly():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([constant])
         configured(converter, quantize, integer_input, integer_outputs, examples)
-        data = eight_bits(converter, exclude) if quantize in EIGHT_BITS else converter.convert()
-    # The converter may change the order of outputs, but keeps their names; they are flattened in the order of the keys.
-    keys = sorted(function.structured_outputs)
-    names = {t.op.name: key for t, key in zip(constant.outputs, keys, strict=True)}
+        data = eight_bits(converter, exclude, names) if quantize in EIGHT_BITS else converter.convert()
     (source,) = (t.name for t in tflite_graph.read_graph(data).inputs)
     data = tflite_graph.rename_tensors(data, names | {source: input_name})
     data = own_biases(data) if quantize == "int16x8" else data
@@ -70,15 +69,15 @@ def frozen(function):
     return convert_to_constants.convert_variables_to_constants_v2(function, lower_control_flow=False)
 
 
-def eight_bits(converter, exclude: Sequence[str] = ()) -> bytes:
+def eight_bits(converter, exclude: Sequence[str], names: Mapping[str, str]) -> bytes:
     """What the converter makes for int8, by ranges of our own measuring and without the ops and layers to exclude.
 
-    It has options for neither.
+    It has options for neither. names: {tensor: what it is to be called}, of the outputs.
     """
     from tensorflow.lite.python.convert import deduplicate_readonly_buffers, mlir_quantize
 
     measured = tflite_ranges.measured(converter)
-    ops, layers = tflite_layers.excluded(measured, exclude)
+    ops, layers = tflite_layers.excluded(measured, exclude, names)
     made: Any = mlir_quantize(
         tflite_ranges.narrowed(measured, ops, layers),
         input_data_type=converter.inference_input_type,

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,28 +84,32 @@ def checks(found: Sequence[Layer]) -> list[Check]:
     ]
 
 
-def excluded(model: bytes, exclude: Sequence[str]) -> tuple[list[str], list[str]]:
+def excluded(model: bytes, exclude: Sequence[str], names: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """The TFLite ops, and the output tensors of layers, that `exclude` means in a file: names of ops as they are, else
-    regular expressions over layers' names. Raises OptionError for what fits nothing."""
+    regular expressions over layers' names. Raises OptionError for what fits nothing.
+
+    names: {tensor: what it is to be called}, of the file's outputs.
+    """
     parsed = parse(model)
     codes, (graph, *_) = [name for name, _ in op_names(parsed)], parsed.subgraphs
-    made = [(text(graph.tensors[op.outputs[0]].name), codes[op.opcodeIndex]) for op in graph.operators]
-    known = {op for _, op in made}
+    tensors = [text(graph.tensors[op.outputs[0]].name) for op in graph.operators]
+    made = {names.get(name, name): name for name in tensors}
+    known = {codes[op.opcodeIndex] for op in graph.operators}
     ops = [e for e in exclude if e in known]
-    tensors = []
+    layers = []
     for pattern in (e for e in exclude if e not in known):
         try:
-            found = [name for name, _ in made if re.search(pattern, name)]
+            found = [tensor for name, tensor in made.items() if re.search(pattern, name)]
         except re.error as e:
             raise OptionError(f"--quantize-exclude {pattern!r} is no regular expression: {e}.") from None
         if not found:
-            names = [*sorted(known), *(plain(name) for name, _ in made)]
+            near = nearest(pattern, [*sorted(known), *map(plain, made)])
             raise OptionError(
-                f"--quantize-exclude {pattern!r} fits no op and no layer of the network{nearest(pattern, names)}. Ops: "
-                f"{', '.join(sorted(known))}; layers have names such as {plain(made[0][0])}."
+                f"--quantize-exclude {pattern!r} fits no op and no layer of the network{near}. Ops: "
+                f"{', '.join(sorted(known))}; layers have names such as {plain(next(iter(made)))}."
             )
-        tensors += found
-    return ops, tensors
+        layers += found
+    return ops, layers
 
 
 def plain(name: str) -> str:
