@@ -77,14 +77,6 @@ def files():
     }
 
 
-def interpreter(data: bytes) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    run = Interpreter(model_content=data, experimental_preserve_all_tensors=True)
-    run.allocate_tensors()
-    return run
-
-
 def values(run, picture, names) -> dict[str, np.ndarray]:
     run.set_tensor(run.get_input_details()[0]["index"], picture)
     run.invoke()
@@ -99,7 +91,7 @@ def test_an_efficientdet_has_8_bits_throughout(files):
 
 @pytest.mark.parametrize(("head", "bound"), [("codes", 28), ("scores", 20)])
 def test_its_heads_keep_their_signal(files, head, bound):
-    runs = [interpreter(files[kind]) for kind in ("none", "int8")]
+    runs = [tflite_layers.keeping_all(files[kind]) for kind in ("none", "int8")]
     exact, rounded = (np.stack([values(run, p, {head})[head] for p in PICTURES]) for run in runs)
     signal = np.sum((exact - exact.mean()) ** 2) / np.sum((exact - rounded) ** 2)
     assert 10 * np.log10(signal) > bound
@@ -107,11 +99,11 @@ def test_its_heads_keep_their_signal(files, head, bound):
 
 def test_what_a_sum_adds_has_its_own_range(files):
     """TensorFlow's own calibration gives some of these the range of the sum."""
-    run = interpreter(files["int8"])
+    run = tflite_layers.keeping_all(files["int8"])
     details = {d["index"]: d for d in run.get_tensor_details()}
     added = {i for op in run._get_ops_details() if op["op_name"] == "ADD" for i in op["inputs"]}
     scales = {details[i]["name"]: details[i]["quantization"][0] for i in added}
-    exact = interpreter(files["none"])
+    exact = tflite_layers.keeping_all(files["none"])
     seen = [values(exact, p, scales) for p in PICTURES]
     assert len(seen[0]) == len(scales) >= 14
     for name, scale in scales.items():
@@ -121,7 +113,7 @@ def test_what_a_sum_adds_has_its_own_range(files):
 
 def test_what_a_sigmoid_does_not_tell_apart_takes_no_range(files):
     """Of logits and of what goes through a swish; other results are as they were."""
-    run, exact = interpreter(files["int8"]), interpreter(files["none"])
+    run, exact = tflite_layers.keeping_all(files["int8"]), tflite_layers.keeping_all(files["none"])
     details = {d["index"]: d for d in run.get_tensor_details()}
     ops = [(op["op_name"], op["inputs"], op["outputs"]) for op in run._get_ops_details()]
     readers = {i: [name for name, inputs, _ in ops if i in inputs] for i in details}

@@ -34,7 +34,7 @@ def layers(exact: bytes, quantized: bytes, feed: Callable) -> list[Layer]:
     feed: an input's detail -> arrays for it, of the same pictures for both files. What lies outside of a layer's range
     is no loss, since on these pictures it was left out because it makes no difference (tflite_ranges.py).
     """
-    runs = [_interpreter(data) for data in (exact, quantized)]
+    runs = [keeping_all(data) for data in (exact, quantized)]
     twins = {d["name"]: d["index"] for d in runs[0].get_tensor_details() if d["dtype"] == np.float32}
     details = {d["index"]: d for d in runs[1].get_tensor_details()}
     pairs = {i: twins[d["name"]] for i, d in details.items() if d["quantization"][0] and d["name"] in twins}
@@ -121,7 +121,8 @@ def plain(name: str) -> str:
     return max(parts, key=lambda part: (part.count("/"), len(part)))
 
 
-def _interpreter(data: bytes):
+def keeping_all(data: bytes):
+    """An interpreter in which every tensor can be read after a run."""
     from ai_edge_litert.interpreter import Interpreter
 
     with warnings.catch_warnings():
