@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,6 +60,8 @@ def words(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}."
     if isinstance(error, MemoryError):
         return "there is not enough memory."
+    import traceback
+
     place = traceback.extract_tb(error.__traceback__)[-1]
     what = " ".join(str(error).split())[:300]
     return (

@@ -79,7 +79,7 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
 
     from visionport import exported_checkpoint
     from visionport.checkpoint import open_checkpoint
-    from visionport.formats import meta_graph, tflite, tflite_nms
+    from visionport.formats import meta_graph, tflite
     from visionport.models.build import build
     from visionport.signatures import sign
 
@@ -126,9 +126,8 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
         checks, answers, notes = (), {}, (told,) if told else ()
         if options.verify:
             with progress.stage("verify"):
-                checks, answers = check_artifacts(model, artifacts, options, folder, content, pictures)
-            if "tflite" in options.formats and (modes := tflite_nms.compare(folder / tflite.NAME, content, pictures)):
-                checks, notes = (*checks, *modes.checks), (*notes, modes.in_words)
+                checks, answers, more = check_artifacts(model, artifacts, options, folder, content, pictures)
+            notes = (*notes, *more)
             manifest.write_json(folder / "verify.json", record(checks))
         with progress.stage("write report"):
             write_report(folder, content, checks, answers, pictures, config, warnings)
@@ -198,8 +197,11 @@ def load_artifact(model, artifact: Artifact, folder: Path, content):
 
 
 def check_artifacts(model, artifacts, options: Options, folder: Path, content, pictures):
-    """Runs every artifact in its own runtime against the model: ([Check], answers), see verify.py."""
-    from visionport.formats import tflite, tflite_layers
+    """Runs every artifact in its own runtime against the model: ([Check], answers, notes), see verify.py.
+
+    notes: in words, what was measured and is another the next time.
+    """
+    from visionport.formats import tflite, tflite_layers, tflite_nms
     from visionport.verify import source_of, tolerances_for, verify
 
     kinds = [a.format for a in artifacts]
@@ -221,7 +223,10 @@ def check_artifacts(model, artifacts, options: Options, folder: Path, content, p
         whole = {k: load() for k, load in loaders.items() if k != "tflite" or options.tflite_head == "detections"}
         measured = evaluation.evaluate({"checkpoint": source, **whole}, options.evaluate, options.image_size)
         checks += evaluation.checks(measured, options.evaluate, {"tflite": loss}, lossy)
-    return checks, answers
+    files = [folder / a.path for a in artifacts if a.format == "tflite"]
+    modes = [m for file in files if (m := tflite_nms.compare(file, content, pictures))]
+    checks += [c for m in modes for c in m.checks]
+    return checks, answers, tuple(m.in_words for m in modes)
 
 
 def write_report(folder: Path, content: Mapping, checks, answers, pictures, config: Config, warnings) -> None:

@@ -18,38 +18,25 @@ from visionport.quantization import dequantized, quantized
 from visionport.verify import QUANTIZED, TOLERANCES, Check, difference
 
 
-def check(data: bytes, function, network: Network, request) -> None:
-    """See formats/tflite_checks.py."""
+def check(data: bytes, function, network: Network, request):
+    """See formats/tflite_checks.py. Returns what runs the file.
+
+    None where it has ops of TensorFlow's or unknown ones, which no interpreter here has.
+    """
     name, partly = request.out.name, bool(request.quantize_exclude)
     tflite_checks.ops(data, name, select=request.select_tf_ops, custom=request.custom_ops)
     tflite_checks.size(data, name, function.graph.as_graph_def(), request.quantize, partly=partly)
-    interpreter = interpreter_of(data, request)
-    if interpreter and not any(d < 0 for g in network.inputs for d in g.spec):
-        quantization = {d["name"]: d["quantization"] for d in interpreter.get_input_details()}
-
-        def answer(inputs):
-            import tensorflow as tf
-
-            values = [
-                tf.constant(dequantized(inputs[g.key], *quantization[g.key]).astype(t.dtype.as_numpy_dtype))
-                for g, t in zip(network.inputs, function.inputs, strict=True)
-            ]
-            return dict(zip((k for k, _ in network.outputs), (v.numpy() for v in function(*values)), strict=True))
-
-        tflite_checks.alive(interpreter, name, answer)
+    if any(is_custom and op not in tflite_checks.KNOWN for op, is_custom in op_names(parse(data))):
+        return None
+    interpreter = tflite_checks.runs(data, name)
+    if not any(d < 0 for g in network.inputs for d in g.spec):
+        keys = [key for key, _ in network.outputs]
+        tflite_checks.alive(interpreter, name, tflite_checks.answers(function, interpreter, keys))
+    return interpreter
 
 
-def interpreter_of(data: bytes, request):
-    """What runs the file; None where it has ops of TensorFlow's or unknown ones, which no interpreter here has."""
-    custom = [op for op, is_custom in op_names(parse(data)) if is_custom and op not in tflite_checks.KNOWN]
-    return None if custom else tflite_checks.runs(data, request.out.name)
-
-
-def verify(data: bytes, model: Model, network: Network, feeds: Feeds, request, progress: Progress) -> list[Check]:
+def verify(interpreter, model: Model, network: Network, feeds: Feeds, request, progress: Progress) -> list[Check]:
     """The file beside the source, on inputs that are the same every time: each output's worst difference."""
-    interpreter = interpreter_of(data, request)
-    if interpreter is None:
-        return []
     tolerance = QUANTIZED[request.quantize] if request.quantize != "none" else TOLERANCES["tflite"]
     is_open = any(d < 0 for g in network.inputs for d in g.spec)
     checks, examples = [], list(example_inputs(feeds))  # before a session, within which nothing is eager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionport import staging
 from visionport.converting import metadata, sources, tflite
-from visionport.converting.checks import check, interpreter_of, losses, verify
+from visionport.converting.checks import check, losses, verify
 from visionport.converting.inputs import Feeds
 from visionport.converting.network import Network, frozen, traced
 from visionport.converting.request import Request
@@ -132,14 +132,14 @@ def run(request: Request, progress: Progress | None = None) -> Conversion:
             seconds = time.perf_counter() - begun
             remark(f"{len(data) / 1e6:.1f} MB")
         with progress.stage("check"):
-            check(data, function, network, request)
+            interpreter = check(data, function, network, request)
         checks: list[Check] = []
         layers: list[Any] = []
-        if request.verify and interpreter_of(data, request) is None:
+        if request.verify and interpreter is None:
             progress.warn(f"{request.out.name} is not verified: nothing here runs its Select TF or custom ops.")
         elif request.verify:
             with progress.stage("verify"):
-                checks = verify(data, model, network, feeds, request, progress)
+                checks = verify(interpreter, model, network, feeds, request, progress)
                 if request.quantize in CALIBRATED and request.calibration:
                     layers = losses(data, function, network, feeds, request)
     staging.write_file(request.out, [data], overwrite=request.overwrite)

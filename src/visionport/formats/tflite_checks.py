@@ -82,18 +82,23 @@ def converted(data: bytes, frozen, keys: Sequence[str], *, quantize: str, partly
     """
     size(data, FILE, frozen.graph.as_graph_def(), quantize, partly=partly)
     interpreter = runs(data, FILE)
+    alive(interpreter, FILE, answers(frozen, interpreter, keys))
+
+
+def answers(function, interpreter, keys: Sequence[str]) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+    """The outputs of a file's source, a concrete function, as `alive` wants them; see `converted`."""
     sources = interpreter.get_input_details()
 
     def answer(inputs):
         import tensorflow as tf
 
         values = []
-        for source, given in zip(sources, frozen.inputs, strict=True):
+        for source, given in zip(sources, function.inputs, strict=True):
             value = dequantized(inputs[source["name"]], *source["quantization"])
             values.append(tf.constant(value.astype(given.dtype.as_numpy_dtype)))
-        return dict(zip(keys, (v.numpy() for v in frozen(*values)), strict=True))
+        return dict(zip(keys, (v.numpy() for v in function(*values)), strict=True))
 
-    alive(interpreter, FILE, answer)
+    return answer
 
 
 def size(data: bytes, name: str, graph, quantize: str, *, partly: bool = False) -> None:

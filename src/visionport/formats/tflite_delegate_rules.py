@@ -9,8 +9,8 @@ from collections.abc import Collection
 from typing import Any
 
 from visionport.formats import tflite_delegate_ops as lists
+from visionport.quantization import EIGHT_BITS
 
-EIGHT_BITS = ("int8", "uint8")
 # Inputs that have to be constants. Of TRANSPOSE_CONV: the output's shape, weights, bias.
 STATIC = {
     "CONV_2D": (1, 2),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from visionport.formats.tflite_delegate_ops import COMPILED
-from visionport.formats.tflite_delegate_rules import EIGHT_BITS, edge_tpu, folded, gpu, moving, nnapi, xnnpack
+from visionport.formats.tflite_delegate_rules import edge_tpu, folded, gpu, moving, nnapi, xnnpack
+from visionport.quantization import EIGHT_BITS
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "CONV_3D")
 

@@ -89,6 +89,24 @@ def make(kind: Any, **fields) -> Any:
     return made
 
 
+def add_metadata(parsed, name: str, data: bytes) -> None:
+    """A metadata entry with a buffer of its own."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    entry = make(schema.MetadataT, name=name, buffer=len(parsed.buffers))
+    parsed.metadata = [*(parsed.metadata or []), entry]
+    parsed.buffers.append(make(schema.BufferT, data=np.frombuffer(data, np.uint8)))
+
+
+def metadata_of(parsed, name: str) -> bytes | None:
+    """The content of the first metadata entry of that name; None without one."""
+    for entry in parsed.metadata or ():
+        if text(entry.name) == name:
+            data = parsed.buffers[entry.buffer].data
+            return b"" if data is None else bytes(data)
+    return None
+
+
 def code_of(operator_code) -> int:
     # Old files have only the byte; new ones hold 127 in it for codes that do not fit.
     return max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode)

@@ -173,18 +173,14 @@ def append_detection_postprocess(
     names = (POSTPROCESS, *(f"{POSTPROCESS}:{i}" for i in (1, 2, 3)))
     outputs = [_add_tensor(main, name, shape) for name, shape in zip(names, shapes, strict=True)]
 
-    custom = schema.BuiltinOperator.CUSTOM
-    codes = {"builtinCode": custom, "deprecatedBuiltinCode": custom}
-    parsed.operatorCodes.append(make(schema.OperatorCodeT, customCode=POSTPROCESS, version=1, **codes))
-    main.operators.append(
-        make(
-            schema.OperatorT,
-            opcodeIndex=len(parsed.operatorCodes) - 1,
-            inputs=np.array([boxes, scores, anchors_index], np.int32),
-            outputs=np.array(outputs, np.int32),
-            customOptions=np.frombuffer(flexbuffer(options), np.uint8),
-            customOptionsFormat=schema.CustomOptionsFormat.FLEXBUFFERS,
-        )
+    _add_op(
+        parsed,
+        schema.BuiltinOperator.CUSTOM,
+        [boxes, scores, anchors_index],
+        outputs,
+        custom=POSTPROCESS,
+        customOptions=np.frombuffer(flexbuffer(options), np.uint8),
+        customOptionsFormat=schema.CustomOptionsFormat.FLEXBUFFERS,
     )
     main.outputs = np.array(outputs, np.int32)
     set_signature(parsed, {name: outputs[i % 4] for i, name in enumerate(signature_outputs)})
@@ -264,7 +260,7 @@ def copied(parsed, index: int, name: str) -> int:
     """The index of a new tensor of the same values: a RESHAPE to the shape that it has."""
     from ai_edge_litert import schema_py_generated as schema
 
-    main, code = parsed.subgraphs[0], schema.BuiltinOperator.RESHAPE
+    main = parsed.subgraphs[0]
     tensor = copy.copy(main.tensors[index])
     shape = np.array(_describe(tensor).shape, np.int32)
     if np.count_nonzero(shape < 0) > 1:
@@ -282,9 +278,7 @@ def copied(parsed, index: int, name: str) -> int:
         hasRank=True,
     )
     main.tensors.append(to)
-    parsed.operatorCodes.append(make(schema.OperatorCodeT, builtinCode=code, deprecatedBuiltinCode=code, version=1))
-    sides = {"inputs": np.array([index, len(main.tensors) - 1], np.int32), "outputs": np.array([out], np.int32)}
-    main.operators.append(make(schema.OperatorT, opcodeIndex=len(parsed.operatorCodes) - 1, **sides))
+    _add_op(parsed, schema.BuiltinOperator.RESHAPE, [index, len(main.tensors) - 1], [out])
     return out
 
 
@@ -292,15 +286,24 @@ def _dequantize(parsed, index: int) -> int:
     """The index of a float32 tensor of the same values."""
     from ai_edge_litert import schema_py_generated as schema
 
-    main, code = parsed.subgraphs[0], schema.BuiltinOperator.DEQUANTIZE
+    main = parsed.subgraphs[0]
     tensor = main.tensors[index]
     name = text(tensor.name)  # stays with the last, whose place in memory nothing takes
     tensor.name = f"{name}_uint8"
     out = _add_tensor(main, name, tensor.shape)
-    parsed.operatorCodes.append(make(schema.OperatorCodeT, builtinCode=code, deprecatedBuiltinCode=code, version=1))
-    ends = {"inputs": np.array([index], np.int32), "outputs": np.array([out], np.int32)}
-    main.operators.append(make(schema.OperatorT, opcodeIndex=len(parsed.operatorCodes) - 1, **ends))
+    _add_op(parsed, schema.BuiltinOperator.DEQUANTIZE, [index], [out])
     return out
+
+
+def _add_op(parsed, code: int, inputs: Sequence[int], outputs: Sequence[int], custom: str | None = None, **fields):
+    """An operation behind all others of the main graph, of tensors by their indices. custom: its name, if it is one."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    codes = {"builtinCode": code, "deprecatedBuiltinCode": code, "customCode": custom}
+    parsed.operatorCodes.append(make(schema.OperatorCodeT, version=1, **codes))
+    ends = {"inputs": np.array(inputs, np.int32), "outputs": np.array(outputs, np.int32)}
+    index = len(parsed.operatorCodes) - 1
+    parsed.subgraphs[0].operators.append(make(schema.OperatorT, opcodeIndex=index, **ends, **fields))
 
 
 def _add_tensor(graph, name: str, shape: Sequence[int], buffer: int = 0) -> int:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from visionport.formats import tflite_graph
-from visionport.formats.tflite_flatbuffer import parse, serialize, text
+from visionport.formats.tflite_flatbuffer import add_metadata, metadata_of, parse, serialize
 
 NAME, IDENTIFIER = "TFLITE_METADATA", b"M001"
 LABELS = "labels.txt"
@@ -90,18 +90,12 @@ def add(
     its outputs mean, by their tensors' names, where they are neither the op's nor an SSD's heads. The same input gives
     the same bytes.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     graph = tflite_graph.read_graph(model)
     parsed = parse(model, edit=True)
     if not parsed.signatureDefs:
         ends = zip(graph.outputs, parsed.subgraphs[0].outputs, strict=True)
         tflite_graph.set_signature(parsed, {t.name: int(i) for t, i in ends})
-    entry, buffer = schema.MetadataT(), schema.BufferT()
-    entry.name, entry.buffer = NAME, len(parsed.buffers)
-    buffer.data = _bytes(_content(graph, name, description, image, bool(labels), outputs))
-    parsed.metadata = [*(parsed.metadata or []), entry]
-    parsed.buffers.append(buffer)
+    add_metadata(parsed, NAME, _content(graph, name, description, image, bool(labels), outputs))
     data = serialize(parsed)
     return _packed(data, {LABELS: labels}) if labels else data
 
@@ -202,12 +196,6 @@ class _Writer:
         return self.b.EndVector()
 
 
-def _bytes(data: bytes):
-    import numpy as np
-
-    return np.frombuffer(data, np.uint8)
-
-
 def _packed(model: bytes, files: Mapping[str, str]) -> bytes:
     """The files as an archive behind the model: stored, since readers map them, and with no date."""
     stream = io.BytesIO(model)
@@ -222,21 +210,21 @@ def _packed(model: bytes, files: Mapping[str, str]) -> bytes:
 
 def read(model: bytes, parsed) -> dict[str, Any] | None:
     """What the metadata says, ready for JSON; None for a file without. `parsed`: the file as the schema's `ModelT`."""
-    for entry in parsed.metadata or ():
-        if text(entry.name) == NAME and (data := parsed.buffers[entry.buffer].data) is not None:
-            root = _Reader.root(bytes(data))
-            graphs = [
-                {
-                    "name": g.text(0),
-                    "description": g.text(1),
-                    "inputs": [_tensor(t) for t in g.tables(2)],
-                    "outputs": [_tensor(t) for t in g.tables(3)],
-                }
-                for g in root.tables(3)
-            ]
-            texts = {"name": 0, "description": 1, "version": 2, "author": 4, "license": 5, "min_parser_version": 7}
-            return {key: root.text(n) for key, n in texts.items()} | {"subgraphs": graphs}
-    return None
+    data = metadata_of(parsed, NAME)
+    if not data:
+        return None
+    root = _Reader.root(data)
+    graphs = [
+        {
+            "name": g.text(0),
+            "description": g.text(1),
+            "inputs": [_tensor(t) for t in g.tables(2)],
+            "outputs": [_tensor(t) for t in g.tables(3)],
+        }
+        for g in root.tables(3)
+    ]
+    texts = {"name": 0, "description": 1, "version": 2, "author": 4, "license": 5, "min_parser_version": 7}
+    return {key: root.text(n) for key, n in texts.items()} | {"subgraphs": graphs}
 
 
 def _tensor(t) -> dict[str, Any]:

@@ -9,12 +9,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from visionport.config import FixedShape, Normalization
 from visionport.errors import ArtifactError, InputError
 from visionport.formats import tflite_contents, tflite_metadata
-from visionport.formats.tflite_flatbuffer import parse, serialize, text
+from visionport.formats.tflite_flatbuffer import add_metadata, metadata_of, parse, serialize
 from visionport.preprocessing import RESIZERS, describe
 
 NAME = "visionport_preprocessing"
@@ -23,14 +21,8 @@ DAMAGED = (ArtifactError, IndexError, KeyError, TypeError, ValueError, Attribute
 
 def write(model: bytes, description: dict[str, Any]) -> bytes:
     """The file with a manifest's preprocessing (preprocessing.describe). Before TFLite Metadata, which comes last."""
-    from ai_edge_litert import schema_py_generated as schema
-
     parsed = parse(model, edit=True)
-    entry, buffer = schema.MetadataT(), schema.BufferT()
-    entry.name, entry.buffer = NAME, len(parsed.buffers)
-    buffer.data = np.frombuffer(json.dumps(description, sort_keys=True).encode(), np.uint8)
-    parsed.metadata = [*(parsed.metadata or []), entry]
-    parsed.buffers.append(buffer)
+    add_metadata(parsed, NAME, json.dumps(description, sort_keys=True).encode())
     return serialize(parsed)
 
 
@@ -51,13 +43,13 @@ def read(path: Path) -> tuple[dict[str, Any], dict[int, str]]:
 
 def _written(parsed) -> dict[str, Any]:
     """What `write` wrote; {} without it."""
-    for entry in parsed.metadata or ():
-        if text(entry.name) == NAME:
-            found: dict[str, Any] = json.loads(bytes(parsed.buffers[entry.buffer].data))
-            if found["resizer"] not in RESIZERS:
-                raise ValueError(f"an unknown resizer {found['resizer']}")
-            return found
-    return {}
+    data = metadata_of(parsed, NAME)
+    if data is None:
+        return {}
+    found: dict[str, Any] = json.loads(data)
+    if found["resizer"] not in RESIZERS:
+        raise ValueError(f"an unknown resizer {found['resizer']}")
+    return found
 
 
 def _from_metadata(path: Path, inputs, metadata) -> dict[str, Any]:
