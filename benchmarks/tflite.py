@@ -99,7 +99,7 @@ def measure(name: str, folder: Path, references: list[Path], options) -> dict[st
 
 
 def outputs(path: Path) -> int:
-    from visionport.formats.tflite_graph import read_graph
+    from visionport.tflite.edit import read_graph
 
     return len(read_graph(path.read_bytes()).outputs)
 
@@ -111,7 +111,7 @@ def favoured(path: Path, classes: int, out: Path) -> Path:
     """
     import numpy as np
 
-    from visionport.formats.tflite_flatbuffer import op_names, parse, serialize
+    from visionport.tflite.flatbuffer import op_names, parse, serialize
 
     parsed = parse(path.read_bytes(), edit=True)
     graph, names = parsed.subgraphs[0], op_names(parsed)

@@ -1,11 +1,11 @@
-"""Compile src/visionport/configs/od.proto to od.binpb beside it (needs the dev extra: grpcio-tools)."""
+"""Compile src/visionport/config/pipeline/od.proto to od.binpb beside it (needs the dev extra: grpcio-tools)."""
 
 import argparse
 import sys
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-SCHEMA = SOURCE / "visionport" / "configs" / "od.proto"
+SCHEMA = SOURCE / "visionport" / "config" / "pipeline" / "od.proto"
 
 
 def compile_schema(target: Path) -> None:

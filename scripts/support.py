@@ -14,21 +14,24 @@ import re
 import typing
 from pathlib import Path
 
-from visionport import config, images, options, signatures, verify
-from visionport.configs import pipeline
+from visionport import config, options, signatures
+from visionport.config.pipeline import read as pipeline
 from visionport.errors import UnsupportedError
-from visionport.formats import format_module, tflite
+from visionport.formats import format_module
+from visionport.formats.tflite import ssd as tflite
+from visionport.inputs import pictures
 from visionport.models.center_net import architecture as center_net
 from visionport.models.center_net import extractors as center_net_extractors
 from visionport.models.faster_rcnn import architecture as faster_rcnn
 from visionport.models.ssd import architecture as ssd
 from visionport.ops import boxes, image, nn
+from visionport.verification import checks as verify
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("README.md", "docs/support.md")
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-DIGITS = config.read_config(Path(str(images.example("digits"))) / "tf2")
+DIGITS = config.read_config(Path(str(pictures.example("digits"))) / "tf2")
 
 # What the code cannot say of itself; a missing or superfluous name is an error.
 INPUTS = {

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from visionport import images
+from visionport.inputs import pictures
 
-DIGITS = Path(str(images.example("digits")))
+DIGITS = Path(str(pictures.example("digits")))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 
 def interpreter(folder: Path, package: str, module: str, *more: str) -> Path:
@@ -37,7 +38,7 @@ def run_snippet(python: Path | str, client: str, export: Path, picture: Path, fo
 
     changes: what of the snippet is replaced by what.
     """
-    text = (Path(__file__).parents[1] / "docs" / "clients.md").read_text()
+    text = (ROOT / "docs" / "clients.md").read_text()
     code = text.partition(f"\n## {client}\n")[2].partition("```python\n")[2].partition("```")[0]
     for old, new in changes.items():
         code = code.replace(old, new)

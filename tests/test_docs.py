@@ -13,10 +13,10 @@ from pathlib import Path
 import click
 import pytest
 from environments import run_snippet
+from places import ROOT
 
 from visionport.cli import main
 
-ROOT = Path(__file__).parents[1]
 README, CLI = ROOT / "README.md", ROOT / "docs" / "cli.md"
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
 

@@ -7,9 +7,10 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from visionport.checkpoint import Checkpoint, open_checkpoint
+    from visionport.checkpoint.open import open_checkpoint
+    from visionport.checkpoint.read import Checkpoint
     from visionport.config import Config, read_config
-    from visionport.converting.conversion import Conversion, convert
+    from visionport.conversion.convert import Conversion, convert
     from visionport.errors import VisionportError
     from visionport.exporter import Export, export
     from visionport.options import Options
@@ -35,12 +36,12 @@ def __getattr__(name: str):
     import importlib
 
     homes = {
-        "Checkpoint": "checkpoint",
-        "open_checkpoint": "checkpoint",
+        "Checkpoint": "checkpoint.read",
+        "open_checkpoint": "checkpoint.open",
         "Config": "config",
         "read_config": "config",
-        "Conversion": "converting.conversion",
-        "convert": "converting.conversion",
+        "Conversion": "conversion.convert",
+        "convert": "conversion.convert",
         "Export": "exporter",
         "export": "exporter",
         "Options": "options",

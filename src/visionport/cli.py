@@ -46,7 +46,7 @@ def told():
             raise
         print(f"error: {words(e)}", file=sys.stderr)
         if isinstance(e, MismatchError) and e.problems:
-            from visionport.fit import problem_table
+            from visionport.inspection.fit import problem_table
 
             show(problem_table([vars(p) for p in e.problems]), error=True)
         sys.exit(WRONG if isinstance(e, VisionportError) or getattr(e, "filename", None) else FAULT)

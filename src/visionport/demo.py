@@ -3,7 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
-from visionport import images
+from visionport.inputs import pictures as images
 from visionport.options import FORMATS, Options
 
 
@@ -22,7 +22,7 @@ def run(out: Path, *, model: str = "tf2", overwrite: bool, run_export) -> None:
             overwrite=overwrite,
         )
         run_export(options)
-        from visionport.predict import predict
+        from visionport.prediction import predict
 
         drawn = predict(out, pictures[:1], draw=True, draw_dir=out)[0]
     found = ", ".join(f"{d['label']} {d['score']:.2f}" for d in drawn["detections"])

@@ -9,18 +9,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from visionport import calibration, evaluation, formats, images, manifest, preprocessing, side_inputs
+from visionport import formats, manifest
 from visionport.config import Config, KeepAspectRatio, Normalization, Resizer, read_config
-from visionport.config_center_net import KEYPOINT_LABEL_MAP, CenterNet
+from visionport.config.center_net import KEYPOINT_LABEL_MAP, CenterNet
+from visionport.config.labels import write_labels
 from visionport.errors import CheckpointError
-from visionport.formats import format_module, opencv, tflite_center_net
-from visionport.formats.answers import FEEDS, of_image, of_padding
-from visionport.labels import write_labels
+from visionport.formats import format_module, opencv
+from visionport.formats.tflite import center_net
+from visionport.inputs import calibration, preprocessing, side_inputs
+from visionport.inputs import pictures as images
 from visionport.options import CALIBRATED, Options
 from visionport.progress import Progress, size_of
 from visionport.signatures import MORE_INPUTS, check_model, more_specs
 from visionport.staging import check_room, check_target, staged
-from visionport.verify import Check, agree, record
+from visionport.tasks.detection import metric
+from visionport.tasks.detection.answers import FEEDS, of_image, of_padding
+from visionport.verification.checks import Check, agree, record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +65,7 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
     progress = progress or Progress()
     options.check()
     if options.evaluate:
-        evaluation.check(options.evaluate)
+        metric.check(options.evaluate)
     label_maps = options.labels, options.keypoint_label_map
     inputs = (options.config, options.checkpoint, *label_maps, *options.images)
     check_target(options.out, overwrite=options.overwrite, merge=options.merge, inputs=[p for p in inputs if p])
@@ -77,9 +81,10 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
     with progress.stage("import TensorFlow"):
         import tensorflow as _  # noqa: F401
 
-    from visionport import exported_checkpoint
-    from visionport.checkpoint import open_checkpoint
-    from visionport.formats import meta_graph, tflite
+    from visionport.checkpoint import write as exported_checkpoint
+    from visionport.checkpoint.open import open_checkpoint
+    from visionport.formats.tflite import ssd
+    from visionport.graph import meta_graph
     from visionport.models.build import build
     from visionport.signatures import sign
 
@@ -122,7 +127,7 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
             with progress.stage(f"write {extra.names[0]}"):
                 extra.write(model, options, folder)
         content = describe(options, config, checkpoint, model, artifacts, folder)
-        told = tflite.refused_by(config, options) if "tflite" in options.formats else ""
+        told = ssd.refused_by(config, options) if "tflite" in options.formats else ""
         checks, answers, notes = (), {}, (told,) if told else ()
         if options.verify:
             with progress.stage("verify"):
@@ -201,8 +206,9 @@ def check_artifacts(model, artifacts, options: Options, folder: Path, content, p
 
     notes: in words, what was measured and is another the next time.
     """
-    from visionport.formats import tflite, tflite_layers, tflite_nms
-    from visionport.verify import source_of, tolerances_for, verify
+    from visionport.formats.tflite import ssd
+    from visionport.tflite import layers, nms
+    from visionport.verification.checks import source_of, tolerances_for, verify
 
     kinds = [a.format for a in artifacts]
     source = source_of(model, heads="tflite" in kinds, more=more_specs(options.inputs[0], options.batch))
@@ -210,29 +216,29 @@ def check_artifacts(model, artifacts, options: Options, folder: Path, content, p
     loaders = {a.format: partial(load_artifact, model, a, folder, content) for a in artifacts}
     lossy, loss = {}, ""
     if "tflite" in kinds:
-        lossy["tflite"] = tflite.differences(model.config.model, options)
-        loss = tflite.loss(model.config, options)
+        lossy["tflite"] = ssd.differences(model.config.model, options)
+        loss = ssd.loss(model.config, options)
     rounds = any(name.endswith("/min") for name in model.params.keys)  # fake quantisation; SpaghettiNet's in floats too
     tolerances = tolerances_for(kinds, quantized=rounds, loss=loss)
     checks, answers = verify(source, loaders, pictures, lossy, tolerances)
     if loss in CALIBRATED and options.calibration and options.calibration.exists():
-        samples = [*islice(calibration.load(options.calibration), tflite_layers.PICTURES)]
+        samples = [*islice(calibration.load(options.calibration), layers.PICTURES)]
         (path,) = (folder / a.path for a in artifacts if a.format == "tflite")
-        checks += tflite_layers.checks(tflite.layers(model, options, path, content, samples))
+        checks += layers.checks(ssd.layers(model, options, path, content, samples))
     if options.evaluate:
         whole = {k: load() for k, load in loaders.items() if k != "tflite" or options.tflite_head == "detections"}
-        measured = evaluation.evaluate({"checkpoint": source, **whole}, options.evaluate, options.image_size)
-        checks += evaluation.checks(measured, options.evaluate, {"tflite": loss}, lossy)
+        measured = metric.evaluate({"checkpoint": source, **whole}, options.evaluate, options.image_size)
+        checks += metric.checks(measured, options.evaluate, {"tflite": loss}, lossy)
     files = [folder / a.path for a in artifacts if a.format == "tflite"]
-    modes = [m for file in files if (m := tflite_nms.compare(file, content, pictures))]
+    modes = [m for file in files if (m := nms.compare(file, content, pictures))]
     checks += [c for m in modes for c in m.checks]
     return checks, answers, tuple(m.in_words for m in modes)
 
 
 def write_report(folder: Path, content: Mapping, checks, answers, pictures, config: Config, warnings) -> None:
-    from visionport.draw import draw_detections
-    from visionport.report import ArtifactView, CheckView, PictureView, Report, SignatureView, TensorView
-    from visionport.report import write_report as write
+    from visionport.report.page import ArtifactView, CheckView, PictureView, Report, SignatureView, TensorView
+    from visionport.report.page import write_report as write
+    from visionport.tasks.detection.drawing import draw_detections
 
     def view(tensors):
         return tuple(TensorView(name=t["name"], dtype=t["dtype"], shape=shape_text(t["shape"])) for t in tensors)
@@ -314,14 +320,14 @@ def snippet(artifact: Mapping, content: Mapping) -> str:
     values = {"input": source, "more": given, "feed": feed}
     if artifact["format"] == "tflite":
         p["fit"] = fit(resizer, n, p["mode"])
-    if source == tflite_center_net.INPUT:  # of pixels
+    if source == center_net.INPUT:  # of pixels
         p |= {"mean": 0, "std": 1}
     return text.format(path=artifact["path"], image="image.jpg", **p, **values)
 
 
 def fit(resizer: Resizer, normalization: Normalization, mode: str) -> str:
     """The lines of a snippet that fit its picture to a TFLite file's input."""
-    from visionport.formats.tflite import FITS
+    from visionport.formats.tflite.ssd import FITS
 
     text, values = FITS[type(resizer).__name__], {}
     if isinstance(resizer, KeepAspectRatio):

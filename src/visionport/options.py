@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from visionport.checkpoint.selection import Selection
 from visionport.errors import OptionError, nearest
-from visionport.selection import Selection
 
 if TYPE_CHECKING:  # it needs NumPy, which --help does not
-    from visionport.side_inputs import SideInput
+    from visionport.config import SideInput
 
 FORMATS = ("saved_model", "frozen_graph", "tflite")
 TFLITE_NMS = ("regular", "fast")
@@ -68,7 +68,7 @@ class Options:
 
     @property
     def sides(self) -> "tuple[SideInput, ...]":
-        from visionport.side_inputs import parse
+        from visionport.inputs.side_inputs import parse
 
         return tuple(map(parse, self.side_inputs))
 

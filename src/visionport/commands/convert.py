@@ -81,8 +81,8 @@ Examples:
 @verbose
 def convert(source, out, tags, input_arrays, output_arrays, quantize_exclude, shapes, quiet, verbose, **rest):
     """Any TensorFlow model to TFLite: a SavedModel, or a frozen graph as .pb or .pbtxt; compared with its source."""
-    from visionport.converting import conversion
-    from visionport.converting.request import Request
+    from visionport.conversion import convert as conversion
+    from visionport.conversion.request import Request
     from visionport.progress import Progress, Stages
 
     arrays = {"tags": flat(tags), "input_arrays": flat(input_arrays), "output_arrays": flat(output_arrays)}
@@ -94,8 +94,8 @@ def convert(source, out, tags, input_arrays, output_arrays, quantize_exclude, sh
         ends = f"{', '.join(done.inputs)} -> {', '.join(done.outputs)}"
         print(f"{done.out}  {done.size / 1e6:.1f} MB, converted in {done.seconds:.1f} s: {ends}")
         if done.checks:
-            from visionport.formats import tflite_layers
-            from visionport.verify_table import table
+            from visionport.tflite import layers as tflite_layers
+            from visionport.verification.table import table
 
             show(table([*done.checks, *tflite_layers.checks(done.layers)]))
     if not done.agrees:

@@ -6,18 +6,10 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from visionport.checkpoint.selection import Selection
 from visionport.commands.common import DISAGREES, Batch, Listed, Pair, flat, quiet, show, unique, verbose
 from visionport.errors import OptionError
-from visionport.options import (
-    FORMATS,
-    QUANTIZATIONS,
-    TFLITE_HEADS,
-    TFLITE_INPUTS,
-    TFLITE_NMS,
-    TFLITE_OUTPUTS,
-    Options,
-)
-from visionport.selection import Selection
+from visionport.options import FORMATS, QUANTIZATIONS, TFLITE_HEADS, TFLITE_INPUTS, TFLITE_NMS, TFLITE_OUTPUTS, Options
 
 
 @click.command(
@@ -167,7 +159,7 @@ def export(formats, inputs, quantize_exclude, meta, sources, ends, quiet, verbos
 
 def export_meta(meta: Path, inputs, outputs, quiet: bool, rest) -> None:
     """`--meta`: a SavedModel with variables of any TF1 graph."""
-    from visionport import unfreezing
+    from visionport.graph import unfreeze
 
     context = click.get_current_context()
     given = [n for n in context.params if context.get_parameter_source(n) is not ParameterSource.DEFAULT]
@@ -177,9 +169,9 @@ def export_meta(meta: Path, inputs, outputs, quiet: bool, rest) -> None:
     selection = Selection(freeze=rest["freeze"], keep=rest["keep"])
     selection.check()
     how = {"checkpoint": rest["checkpoint"], "inputs": inputs, "outputs": outputs, "selection": selection}
-    count = unfreezing.export_meta(meta, rest["out"], **how)
+    count = unfreeze.export_meta(meta, rest["out"], **how)
     if not quiet:
-        print(f"{rest['out'] / unfreezing.NAME}  {count} variables")
+        print(f"{rest['out'] / unfreeze.NAME}  {count} variables")
 
 
 FOR_META = ("meta", "checkpoint", "out", "sources", "ends", "freeze", "keep", "quiet", "verbose")
@@ -195,7 +187,7 @@ def run_export(options: Options, quiet: bool, verbose: bool, extras=()):
         for artifact in result.artifacts:
             print(f"{result.out / artifact.path}  {artifact.size / 1e6:.1f} MB, written in {artifact.seconds:.1f} s")
         if result.checks:
-            from visionport.verify_table import table
+            from visionport.verification.table import table
 
             show(table(result.checks))
         for note in result.notes:

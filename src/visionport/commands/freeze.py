@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
+from visionport.checkpoint.selection import Selection
 from visionport.commands.common import Listed, flat, quiet
 from visionport.errors import OptionError
-from visionport.selection import Selection
 
 
 @click.command(
@@ -70,7 +70,9 @@ def freeze(
     quiet,
 ):
     """Any TensorFlow model to one graph of constants: a SavedModel, or a .pb, .pbtxt or .meta with a checkpoint."""
-    from visionport import freezing, staging, unfreezing
+    from visionport import staging
+    from visionport.graph import freeze as freezing
+    from visionport.graph import unfreeze
 
     selection = Selection(freeze=freeze_, keep=keep)
     selection.check()
@@ -82,7 +84,7 @@ def freeze(
                 "--optimize and --overwrite are for frozen graphs: leave them out where a SavedModel is written "
                 "(--unfrozen, --freeze, --keep)."
             )
-        count = unfreezing.unfreeze(source, out, selection=selection, **how)
+        count = unfreeze.unfreeze(source, out, selection=selection, **how)
         text = f"{count} variables"
     else:
         staging.check_file(out, overwrite=overwrite)

@@ -27,8 +27,9 @@ def inspect(path, config, config_override, as_json):
 
     With --config: whether the checkpoint fits it (exit status 0, or 1 with a table).
     """
-    from visionport import fit, inspection
-    from visionport.checkpoint import open_checkpoint
+    from visionport.checkpoint.open import open_checkpoint
+    from visionport.inspection import checkpoint as inspection
+    from visionport.inspection import fit
 
     kind = kind_of(path)
     if kind and (config or config_override):
@@ -46,7 +47,7 @@ def inspect(path, config, config_override, as_json):
 
 def kind_of(path: Path) -> str:
     """What an artifact is; "" for a checkpoint."""
-    from visionport.freezing import SAVED_MODEL
+    from visionport.graph.freeze import SAVED_MODEL
 
     if path.suffix == ".tflite" and path.is_file():
         return "TFLite file"
@@ -60,11 +61,12 @@ def kind_of(path: Path) -> str:
 
 
 def show_artifact(path: Path, kind: str, as_json: bool) -> None:
-    from visionport import inspection_graph, inspection_tflite
-    from visionport.formats import tflite_contents
+    from visionport.inspection import graph as inspection_graph
+    from visionport.inspection import tflite as inspection_tflite
+    from visionport.tflite import contents
 
     if kind == "TFLite file":
-        found = tflite_contents.describe(path)
+        found = contents.describe(path)
         print_json(found) if as_json else show(inspection_tflite.render(found))
     else:
         found = inspection_graph.describe(path)

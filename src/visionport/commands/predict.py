@@ -34,7 +34,7 @@ Examples:
 @click.option("--out", type=Path, help="Write the JSON there instead of printing it.")
 def predict(artifact, images, kind, min_score, draw, draw_dir, side, out):
     """Detect objects in pictures with an export directory, or any artifact in one. JSON out."""
-    from visionport import predict as predictor
+    from visionport import prediction as predictor
 
     answers = predictor.predict(
         artifact, images, kind=kind, min_score=min_score, draw=draw or bool(draw_dir), draw_dir=draw_dir, side=side

@@ -23,11 +23,11 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def verify(directory, images, evaluate, as_json):
     """Run every artifact of an export directory against the checkpoint in it."""
-    from visionport import verify_export
-    from visionport.verify import agree, record
-    from visionport.verify_table import table
+    from visionport import reverify
+    from visionport.verification.checks import agree, record
+    from visionport.verification.table import table
 
-    checks, notes = verify_export.verify_export(directory, images, evaluate)
+    checks, notes = reverify.verify_export(directory, images, evaluate)
     if as_json:
         print_json(record(checks))
     else:

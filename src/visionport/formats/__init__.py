@@ -20,14 +20,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+HOMES = {"tflite": "tflite.ssd"}  # where the module is called otherwise
+
 
 def format_module(name: str) -> ModuleType:
-    return importlib.import_module(f"visionport.formats.{name}")
+    return importlib.import_module(f"visionport.formats.{HOMES.get(name, name)}")
 
 
 def load(name: str, path: Path, manifest: Mapping[str, Any]) -> Callable:
     """run(image) of an artifact of that format, its boxes always of the image."""
-    from visionport.formats.answers import of_image
+    from visionport.tasks.detection.answers import of_image
 
     run = format_module(name).load(path, manifest)
     return run if name == "tflite" else of_image(run, manifest)

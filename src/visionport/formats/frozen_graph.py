@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from visionport import graphs, side_inputs
 from visionport.formats import opencv
-from visionport.formats.answers import ATTRIBUTES, answer, feed, more_feed
+from visionport.graph import edit
+from visionport.inputs import side_inputs
 from visionport.signatures import INPUTS
+from visionport.tasks.detection.answers import ATTRIBUTES, answer, feed, more_feed
 
 NAME = "frozen_inference_graph.pb"
 LARGE = 1 << 28  # bytes of a graph whose copies count
@@ -46,8 +47,8 @@ def freeze(function, inputs: dict[str, str]):
     del data, graph.library.function[:]
     captured = {id(t) for i, t in enumerate(function.graph.internal_captures) if i in variables}
     sources = [t.op.name for t in function.inputs if id(t) not in captured]
-    graphs.prune(graph, [*sources, *(t.op.name for t in function.outputs)])
-    graphs.rename(graph, node_names(function, sources, inputs))
+    edit.prune(graph, [*sources, *(t.op.name for t in function.outputs)])
+    edit.rename(graph, node_names(function, sources, inputs))
     return graph
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from visionport import graphs
 from visionport.config import FixedShape, KeepAspectRatio, Normalization, Ssd
 from visionport.errors import UnsupportedError
-from visionport.preprocessing import padding
+from visionport.graph import edit
+from visionport.inputs.preprocessing import padding
 from visionport.progress import Progress
 
 NAME = "opencv.pbtxt"
@@ -111,7 +111,7 @@ def network(model):
     spec = tf.TensorSpec((1, *model.input_size), tf.float32, name=INPUT)
     function = tf.function(heads, autograph=False).get_concrete_function(spec)
     graph = frozen_graph.freeze(function, {INPUT: INPUT})
-    folded: Any = graphs.optimized(graph, HEADS, ["constfold"])
+    folded: Any = edit.optimized(graph, HEADS, ["constfold"])
     return folded, kept["anchors"]
 
 
@@ -120,8 +120,8 @@ def simplify(graph) -> None:
     nodes = {n.name: n for n in graph.node}
 
     def source(name: str) -> str:
-        while nodes[graphs.base(name)].op in ("Identity", "IdentityN"):
-            name = nodes[graphs.base(name)].input[0]
+        while nodes[edit.base(name)].op in ("Identity", "IdentityN"):
+            name = nodes[edit.base(name)].input[0]
         return name.removesuffix(":0")
 
     for node in graph.node:
@@ -146,7 +146,7 @@ def simplify(graph) -> None:
         node = nodes[name]
         node.CopyFrom(nodes[source(name)])
         node.name = name
-    graphs.needed(graph, HEADS)
+    edit.needed(graph, HEADS)
 
 
 def narrow(graph) -> None:
@@ -183,7 +183,7 @@ def plain(graph) -> None:
         if node.op == "Reshape":
             shape = values(nodes[node.input[1]])
             node.input[1] = add_constant(graph, f"{node.name}/any", [-1, *shape[1:]]).name
-    graphs.needed(graph, HEADS)
+    edit.needed(graph, HEADS)
 
 
 def borrow(graph, frozen) -> None:
@@ -203,7 +203,7 @@ def borrow(graph, frozen) -> None:
             names[node.name] = stored.get(key(value)) if value.size > 1 else None
             if not names[node.name]:
                 left.append((node.name, value))
-    graphs.keep(graph.node, lambda n: n.op != "Const")
+    edit.keep(graph.node, lambda n: n.op != "Const")
     for name, value in left:
         names[name] = f"opencv/{name}"
         add_constant(graph, names[name], value)

@@ -3,9 +3,10 @@
 import uuid
 from pathlib import Path
 
-from visionport import graph_calls, graphs, side_inputs
-from visionport.formats.answers import answer, feed, more_feed
+from visionport.graph import calls, edit
+from visionport.inputs import side_inputs
 from visionport.signatures import INPUT_NAMES, PREDICT, heads
+from visionport.tasks.detection.answers import answer, feed, more_feed
 
 NAME = "saved_model"
 
@@ -97,11 +98,11 @@ def slim(path: Path) -> None:
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     (meta,) = saved.meta_graphs
     graph = meta.graph_def
-    used = {graphs.base(i) for node in graph.node for i in node.input}
-    graphs.keep(graph.node, lambda n: n.op != "ReadVariableOp" or n.name in used)
+    used = {edit.base(i) for node in graph.node for i in node.input}
+    edit.keep(graph.node, lambda n: n.op != "ReadVariableOp" or n.name in used)
     functions = {f.signature.name: f for f in graph.library.function}
     dead: set[str] = set()
-    saver = (graphs.base(meta.saver_def.save_tensor_name), meta.saver_def.restore_op_name)
+    saver = (edit.base(meta.saver_def.save_tensor_name), meta.saver_def.restore_op_name)
     for node in [n for n in graph.node if n.name in saver]:
         dead.add(node.attr["f"].func.name)
         function = functions[node.attr["f"].func.name]
@@ -110,7 +111,7 @@ def slim(path: Path) -> None:
     for wrapper in graph.library.function:
         if wrapper.signature.name.startswith("__inference_signature_wrapper"):
             dead |= unwrap(wrapper, functions)
-    graphs.keep(graph.library.function, lambda f: f.signature.name not in dead)
+    edit.keep(graph.library.function, lambda f: f.signature.name not in dead)
     for node in (*graph.node, *(n for f in graph.library.function for n in f.node_def)):
         node.attr.pop("_output_shapes", None)
         node.attr.pop("debug_name", None)
@@ -122,7 +123,7 @@ def unwrap(wrapper, functions) -> set[str]:
     (call,) = (n for n in wrapper.node_def if n.op in ("StatefulPartitionedCall", "PartitionedCall"))
     called = functions[call.attr["f"].func.name]
     through = {n.name: n.input[0] for n in wrapper.node_def if n.op == "Identity"}
-    outputs = [through.get(graphs.base(wrapper.ret[a.name])) for a in wrapper.signature.output_arg]
+    outputs = [through.get(edit.base(wrapper.ret[a.name])) for a in wrapper.signature.output_arg]
     same = outputs == [f"{call.name}:output:{i}" for i in range(len(called.signature.output_arg))]
     if not same or list(call.input) != [a.name for a in wrapper.signature.input_arg]:
         return set()
@@ -136,10 +137,10 @@ def bypass(function) -> None:
     """Takes Identity and DisableCopyOnRead nodes out of a function of straight-line code."""
     source = {f"{n.name}:output:0": n.input[0] for n in function.node_def if n.op == "Identity"}
     gone = {n.name for n in function.node_def if n.op in ("Identity", "DisableCopyOnRead")}
-    gone -= {graphs.base(v) for v in function.ret.values()}
+    gone -= {edit.base(v) for v in function.ret.values()}
 
     def resolve(name: str) -> str:
-        while name in source and graphs.base(name) in gone:
+        while name in source and edit.base(name) in gone:
             name = source[name]
         return name
 
@@ -147,14 +148,14 @@ def bypass(function) -> None:
         inputs = [resolve(i) for i in node.input if not (i.startswith("^") and i[1:] in gone)]
         del node.input[:]
         node.input.extend(inputs)
-    graphs.keep(function.node_def, lambda n: n.name not in gone)
+    edit.keep(function.node_def, lambda n: n.name not in gone)
     for key in [k for k, name in function.control_ret.items() if name in gone]:
         del function.control_ret[key]
 
 
 def inline(graph, call, function) -> None:
     """Puts the body of a function of one output in place of a call, which stays as the Identity of that output."""
-    (result,), controls = graph_calls.body(graph, call, function)
+    (result,), controls = calls.body(graph, call, function)
     call.op = "Identity"
     call.attr.clear()
     call.attr["T"].type = function.signature.output_arg[0].type

@@ -2,30 +2,21 @@
 
 import functools
 import importlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from visionport.config import Config, Ssd
-from visionport.config_center_net import CenterNet
-from visionport.config_faster_rcnn import FasterRcnn
+from visionport.checkpoint.names import averages, locator
+from visionport.checkpoint.params import Params
+from visionport.checkpoint.saved_model import foreign
+from visionport.checkpoint.selection import Selection
+from visionport.config import Config, SideInput, Ssd
+from visionport.config.center_net import CenterNet
+from visionport.config.faster_rcnn import FasterRcnn
 from visionport.errors import CheckpointError, ConfigError, UnsupportedError
-from visionport.params import Params
-from visionport.selection import Selection
-from visionport.side_inputs import SideInput, choose
-from visionport.tuned import foreign
-
-# Canonical (slim) leaf names -> Keras's.
-LEAVES = {
-    "weights": "kernel",
-    "biases": "bias",
-    "depthwise_weights": "depthwise_kernel",
-    "pointwise_weights": "pointwise_kernel",
-}
-
+from visionport.inputs.side_inputs import choose
 
 # Meta-architectures: packages beside this module, whose `architecture` has normalization, predict, postprocess, names
 # and known_unread.
@@ -199,26 +190,3 @@ def params_for(config: Config, checkpoint, **how) -> Params:
         locate = averages(checkpoint) if config.moving_averages else str
     unread = meta.known_unread(config.model)
     return Params(checkpoint, locate, known_unread=unread, quantized=config.quantized, **how)
-
-
-def averages(checkpoint) -> Callable[[str], str]:
-    """TF1 name -> the name of its moving average, where it has one."""
-
-    def locate(name: str) -> str:
-        average = f"{name}/ExponentialMovingAverage"
-        return average if average in checkpoint.entries else name
-
-    return locate
-
-
-def locator(names: Mapping[str, str]) -> Callable[[str], str | None]:
-    """Canonical name -> object path, by the table of scopes; "*" in a scope stands for a depth, "/**" for all below."""
-    below = {k.removesuffix("**"): v for k, v in names.items() if k.endswith("/**")}
-
-    def locate(name: str) -> str | None:
-        scope, _, leaf = name.rpartition("/")
-        path = names.get(scope) or names.get(re.sub(r"_1x1_\d+", "_1x1_*", scope))
-        path = path or next((f"{v}/{scope.removeprefix(k)}" for k, v in below.items() if scope.startswith(k)), None)
-        return f"{path}/{LEAVES.get(leaf, leaf)}" if path else None
-
-    return locate

@@ -6,9 +6,9 @@ And what the converter would make of it, model.tflite, with the op that the conv
 from pathlib import Path
 
 from visionport.config import read_config
-from visionport.config_center_net import CenterNet
+from visionport.config.center_net import CenterNet
 from visionport.exporter import Extra
-from visionport.formats import tflite_reference
+from visionport.formats.tflite import reference
 from visionport.scripts import exports
 from visionport.scripts.flags import Flag, call, start
 
@@ -31,7 +31,7 @@ def run(flags) -> None:
     exports.export(
         flags,
         flags.trained_checkpoint_dir,
-        extras=[Extra(names=("saved_model",), write=tflite_reference.write_saved_model)],
+        extras=[Extra(names=("saved_model",), write=reference.write_saved_model)],
         formats=("tflite",),
         tflite_nms=None if center_net else nms,
         max_detections=flags.max_detections,

@@ -3,7 +3,7 @@
 from functools import partial
 
 from visionport.exporter import Extra
-from visionport.formats import tflite_reference
+from visionport.formats.tflite import reference
 from visionport.scripts import exports
 from visionport.scripts.flags import Flag, call, start
 
@@ -21,11 +21,11 @@ FLAGS = (
 
 
 def run(flags) -> None:
-    write = partial(tflite_reference.write_graph, postprocess=flags.add_postprocessing_op)
+    write = partial(reference.write_graph, postprocess=flags.add_postprocessing_op)
     exports.export(
         flags,
         flags.trained_checkpoint_prefix,
-        extras=[Extra(names=tflite_reference.GRAPHS, write=write)],
+        extras=[Extra(names=reference.GRAPHS, write=write)],
         formats=("tflite",),
         tflite_nms="regular" if flags.use_regular_nms else "fast",
         max_detections=flags.max_detections,

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from visionport import config
-from visionport.config_center_net import CenterNet, Head
+from visionport.config.center_net import CenterNet, Head
 from visionport.errors import UnsupportedError
 from visionport.models.center_net import deepmac, keypoints, masks
 from visionport.models.center_net.extractors import EXTRACTORS, SCOPE, STRIDE, extractor

@@ -11,7 +11,7 @@ from functools import partial
 
 import tensorflow as tf
 
-from visionport.config_center_net import DeepMac, Head
+from visionport.config.center_net import DeepMac, Head
 from visionport.errors import UnsupportedError
 from visionport.models.backbones import hourglass, resnet_v2
 from visionport.ops import nn, peaks, roi

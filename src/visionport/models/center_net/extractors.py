@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from visionport.config import BatchNorm, Hyperparams, Normalization
-from visionport.config_center_net import CenterNet
+from visionport.config.center_net import CenterNet
 from visionport.errors import UnsupportedError, nearest
 from visionport.models.backbones import hourglass, mobilenet_v2, resnet_v1, resnet_v2
 from visionport.ops import nn

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from visionport.config_center_net import CenterNet, Head, KeypointTask
+from visionport.config.center_net import CenterNet, Head, KeypointTask
 from visionport.ops import boxes as box_ops
 from visionport.ops import peaks
 

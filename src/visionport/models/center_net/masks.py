@@ -5,7 +5,7 @@ Reference: meta_architectures/center_net_meta_arch.py, convert_strided_predictio
 
 import tensorflow as tf
 
-from visionport.config_center_net import CenterNet
+from visionport.config.center_net import CenterNet
 from visionport.ops import peaks
 
 

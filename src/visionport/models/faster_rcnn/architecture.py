@@ -11,7 +11,7 @@ from types import ModuleType
 import tensorflow as tf
 
 from visionport import config
-from visionport.config_faster_rcnn import BoxHeads, FasterRcnn, MaskHead, RfcnHeads
+from visionport.config.faster_rcnn import BoxHeads, FasterRcnn, MaskHead, RfcnHeads
 from visionport.errors import UnsupportedError, nearest
 from visionport.models.faster_rcnn import context, rfcn
 from visionport.ops import anchors as anchor_ops

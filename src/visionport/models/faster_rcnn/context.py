@@ -7,7 +7,7 @@ from itertools import count
 
 import tensorflow as tf
 
-from visionport.config_faster_rcnn import Context
+from visionport.config.faster_rcnn import Context
 from visionport.ops import nn
 
 BLOCK, SELF = "AttentionBlock{head}_AttentionLayer{layer}", "SelfAttentionBlock"

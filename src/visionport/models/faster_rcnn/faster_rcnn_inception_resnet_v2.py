@@ -1,7 +1,7 @@
 """Two stages over Inception-ResNet v2. Reference: faster_rcnn_inception_resnet_v2_{,keras_}feature_extractor.py."""
 
 from visionport.config import Normalization, Resizer
-from visionport.config_faster_rcnn import TwoStageExtractor
+from visionport.config.faster_rcnn import TwoStageExtractor
 from visionport.models.backbones import inception_resnet_v2 as network
 from visionport.models.faster_rcnn.faster_rcnn_resnet_v1 import FIRST, PATHS, SECOND
 

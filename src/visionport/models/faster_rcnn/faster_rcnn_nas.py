@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from visionport.config import Normalization, Resizer
-from visionport.config_faster_rcnn import TwoStageExtractor
+from visionport.config.faster_rcnn import TwoStageExtractor
 from visionport.errors import UnsupportedError
 from visionport.models.backbones import nasnet
 from visionport.models.faster_rcnn.faster_rcnn_resnet_v1 import FIRST, SECOND

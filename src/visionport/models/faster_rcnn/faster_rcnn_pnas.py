@@ -1,6 +1,6 @@
 """Two stages over PNASNet-5 large, TF1's alone. Reference: faster_rcnn_pnas_feature_extractor.py."""
 
-from visionport.config_faster_rcnn import TwoStageExtractor
+from visionport.config.faster_rcnn import TwoStageExtractor
 from visionport.models.backbones import nasnet
 from visionport.models.faster_rcnn import faster_rcnn_nas
 from visionport.models.faster_rcnn.faster_rcnn_nas import names, normalization, unread

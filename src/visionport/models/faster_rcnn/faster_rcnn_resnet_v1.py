@@ -6,7 +6,7 @@ Reference: faster_rcnn_resnet_v1_feature_extractor.py, faster_rcnn_resnet_keras_
 import re
 
 from visionport.config import Normalization, Resizer
-from visionport.config_faster_rcnn import TwoStageExtractor
+from visionport.config.faster_rcnn import TwoStageExtractor
 from visionport.models.backbones import resnet_v1
 
 FIRST, SECOND = "FirstStageFeatureExtractor", "SecondStageFeatureExtractor"

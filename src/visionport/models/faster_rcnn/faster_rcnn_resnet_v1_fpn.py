@@ -3,10 +3,10 @@
 import tensorflow as tf
 
 from visionport.config import SsdFeatureExtractor
-from visionport.config_faster_rcnn import TwoStageExtractor
-from visionport.models import feature_maps
+from visionport.config.faster_rcnn import TwoStageExtractor
 from visionport.models.backbones import resnet_v1
 from visionport.models.faster_rcnn.faster_rcnn_resnet_v1 import FIRST, PATHS, SECOND, backbone, depth, normalization
+from visionport.models.necks import feature_maps
 from visionport.ops import nn
 
 __all__ = ["box_features", "names", "normalization", "proposal_features", "unread"]

@@ -7,7 +7,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from visionport.config_faster_rcnn import RfcnHeads
+from visionport.config.faster_rcnn import RfcnHeads
 from visionport.ops import nn, roi
 
 PATH = "model/_rfcn_box_predictor"

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from visionport import config
 from visionport.errors import UnsupportedError, nearest
-from visionport.models.box_predictors import PREDICTORS
+from visionport.models.heads.box_predictors import PREDICTORS
 from visionport.ops import anchors as anchor_ops
 from visionport.ops import boxes as box_ops
 from visionport.ops import nms, nn

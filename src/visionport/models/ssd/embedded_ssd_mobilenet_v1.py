@@ -4,7 +4,7 @@ import dataclasses
 
 from visionport.config import SsdFeatureExtractor
 from visionport.errors import UnsupportedError
-from visionport.models import feature_maps
+from visionport.models.necks import feature_maps
 from visionport.models.ssd.ssd_mobilenet_v1 import NORMALIZATION, backbone
 
 __all__ = ["NORMALIZATION", "features"]

@@ -7,8 +7,8 @@ import re
 
 from visionport.config import Bifpn, Normalization, SsdFeatureExtractor
 from visionport.errors import UnsupportedError
-from visionport.models import bifpn
 from visionport.models.backbones import efficientnet
+from visionport.models.necks import bifpn
 from visionport.ops import nn
 
 SCOPE = "FeatureExtractor"

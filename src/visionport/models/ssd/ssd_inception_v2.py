@@ -2,9 +2,9 @@
 
 from visionport.config import SsdFeatureExtractor
 from visionport.errors import UnsupportedError
-from visionport.models import feature_maps
 from visionport.models.backbones import inception_v2
 from visionport.models.backbones.inception_v2 import NORMALIZATION
+from visionport.models.necks import feature_maps
 from visionport.ops import nn
 
 __all__ = ["NORMALIZATION", "features"]

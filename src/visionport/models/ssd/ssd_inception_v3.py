@@ -1,9 +1,9 @@
 """SSD over Inception v3. Reference: ssd_inception_v3_feature_extractor.py, where it is TF1's alone."""
 
 from visionport.config import SsdFeatureExtractor
-from visionport.models import feature_maps
 from visionport.models.backbones import inception_v3
 from visionport.models.backbones.inception_v2 import NORMALIZATION
+from visionport.models.necks import feature_maps
 from visionport.models.ssd.ssd_inception_v2 import prepare
 
 __all__ = ["NORMALIZATION", "features"]

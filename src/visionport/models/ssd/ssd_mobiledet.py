@@ -2,8 +2,8 @@
 
 from visionport.config import SsdFeatureExtractor
 from visionport.errors import UnsupportedError
-from visionport.models import feature_maps
 from visionport.models.backbones import mobiledet
+from visionport.models.necks import feature_maps
 from visionport.models.ssd.ssd_mobilenet_v1 import NORMALIZATION
 from visionport.ops import nn
 

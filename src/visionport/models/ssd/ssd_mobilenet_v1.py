@@ -3,8 +3,8 @@
 import dataclasses
 
 from visionport.config import Hyperparams, Normalization, SsdFeatureExtractor
-from visionport.models import feature_maps
 from visionport.models.backbones import mobilenet_v1
+from visionport.models.necks import feature_maps
 from visionport.ops import nn
 
 SCOPE = "FeatureExtractor/MobilenetV1"

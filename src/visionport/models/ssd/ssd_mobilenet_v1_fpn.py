@@ -1,7 +1,7 @@
 """SSD over MobileNetV1 with a feature pyramid. Reference: ssd_mobilenet_v1_fpn{,_keras}_feature_extractor.py."""
 
 from visionport.config import SsdFeatureExtractor
-from visionport.models import feature_maps
+from visionport.models.necks import feature_maps
 from visionport.models.ssd.ssd_mobilenet_v1 import NORMALIZATION, PATH, SCOPE, backbone, backbone_names
 
 __all__ = ["NORMALIZATION", "features", "names"]

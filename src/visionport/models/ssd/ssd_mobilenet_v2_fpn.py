@@ -1,8 +1,8 @@
 """SSD over MobileNetV2 with a feature pyramid. Reference: ssd_mobilenet_v2_fpn{,_keras}_feature_extractor.py."""
 
 from visionport.config import SsdFeatureExtractor
-from visionport.models import feature_maps
 from visionport.models.backbones import mobilenet_v2
+from visionport.models.necks import feature_maps
 from visionport.models.ssd.ssd_mobilenet_v2 import NORMALIZATION, PATH, SCOPE, backbone_hyperparams
 from visionport.ops import nn
 

@@ -2,8 +2,8 @@
 
 from visionport.config import SsdFeatureExtractor
 from visionport.errors import UnsupportedError
-from visionport.models import feature_maps
 from visionport.models.backbones import mobilenet_v3
+from visionport.models.necks import feature_maps
 from visionport.models.ssd.ssd_mobilenet_v2 import NORMALIZATION, backbone_norm
 from visionport.ops import nn
 

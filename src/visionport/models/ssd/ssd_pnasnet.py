@@ -1,9 +1,9 @@
 """SSD over PNASNet-5 large (Liu et al. 2018). Reference: ssd_pnasnet_feature_extractor.py, where it is TF1's alone."""
 
 from visionport.config import SsdFeatureExtractor
-from visionport.models import feature_maps
 from visionport.models.backbones import nasnet
 from visionport.models.backbones.nasnet import NORMALIZATION
+from visionport.models.necks import feature_maps
 from visionport.ops import nn
 
 __all__ = ["NORMALIZATION", "features"]

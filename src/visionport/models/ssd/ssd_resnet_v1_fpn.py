@@ -9,9 +9,9 @@ import re
 
 from visionport.config import BatchNorm, Hyperparams, SsdFeatureExtractor
 from visionport.errors import UnsupportedError
-from visionport.models import feature_maps
 from visionport.models.backbones import resnet_v1
 from visionport.models.backbones.resnet_v1 import NORMALIZATION
+from visionport.models.necks import feature_maps
 from visionport.ops import nn
 
 __all__ = ["NORMALIZATION", "features", "names"]

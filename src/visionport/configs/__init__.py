@@ -1,1 +1,0 @@
-"""Config sources: each module reads one kind of file into `visionport.config`'s dataclasses."""

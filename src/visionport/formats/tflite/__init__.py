@@ -1,0 +1,1 @@
+"""The TFLite format: a module an architecture."""

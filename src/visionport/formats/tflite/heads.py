@@ -1,0 +1,155 @@
+"""What goes to the TFLite converter: one image to box encodings or boxes, and scores; pictures to calibrate with."""
+
+import numpy as np
+
+from visionport.errors import OptionError
+from visionport.inputs import calibration
+from visionport.inputs.preprocessing import describe, of_pixels, prepare, to_pixels
+from visionport.inputs.quantization import EIGHT_BITS
+from visionport.options import NO_PICTURES
+from visionport.tflite import convert as tflite_convert
+
+INPUT = "normalized_input_image_tensor"
+# raw: codes, for the op or to be decoded with the anchors. decoded: boxes of all anchors.
+HEADS = {
+    "raw": ("box_encodings", "class_scores"),
+    "decoded": ("raw_detection_boxes", "raw_detection_scores"),
+}
+
+
+def heads(model, *, head: str = "raw", pixels: bool = False, dtype: str = "float32"):
+    """A concrete function of one image [1, H, W, c], and the anchors float32 [n, 4] as (y, x, h, w).
+
+    head: a key of HEADS. pixels: the image is RGB, or gray, from 0 to 255, else preprocessed. dtype: the image's.
+    """
+    import tensorflow as tf
+
+    from visionport.models.ssd import architecture as ssd
+    from visionport.ops import image, nn
+
+    config = model.config.model
+    kept = {}
+
+    def raw(images):
+        x = image.normalize(tf.cast(images, tf.float32), normalization(config)) if pixels else images
+        with nn.for_tflite():
+            found = model.predict(x, None)
+        kept["anchors"] = ssd.anchors(config, found, x, constant=True)
+        boxes = tf.identity(found["box_encodings"])
+        if head == "decoded":
+            boxes, _ = ssd.box_ops.decode(config.box_coder, boxes, kept["anchors"])
+        return dict(zip(HEADS[head], (boxes, ssd.box_ops.scores(config.post_processing, found["logits"])), strict=True))
+
+    spec = tf.TensorSpec((1, *model.input_size), tf.dtypes.as_dtype(dtype), name=INPUT)
+    return tf.function(raw, autograph=False).get_concrete_function(spec), ssd.box_ops.centers(kept["anchors"])
+
+
+def check(config, options) -> None:
+    """Raises where a quantisation-aware checkpoint, or any other, cannot have the 8 bits that are asked for."""
+    settled = options.settled(config.quantized)
+    if not config.quantized:
+        if settled.quantize == "uint8" and not options.calibration:
+            raise OptionError(NO_PICTURES.format("uint8"))
+        return
+    if settled.quantize not in ("uint8", "none"):
+        raise OptionError(
+            f"--quantize {settled.quantize}: this checkpoint was trained for 8 bits (graph_rewriter) and gives them by "
+            "itself: leave it out, or take --quantize none for a float32 file that rounds as the 8 bits do."
+        )
+    if options.calibration:
+        raise OptionError("--calibration is of no use: this checkpoint was trained with its ranges (graph_rewriter).")
+    if settled.quantize == "none":
+        return
+    if options.quantize_exclude:
+        raise OptionError("--quantize-exclude: a quantisation-aware checkpoint's 8 bits are for all of its network.")
+    if options.tflite_input == "float":
+        raise OptionError(
+            "--tflite-input float: the 8-bit file of a quantisation-aware checkpoint takes pixels. Add --quantize none."
+        )
+    if options.tflite_head == "decoded":
+        raise OptionError(
+            "--tflite-head decoded: nothing was trained to hold boxes in 8 bits. Take raw, or add --quantize none."
+        )
+
+
+def trained(config, options) -> bool:
+    """Is the file made of the 8 bits that the network was trained for? Options are settled."""
+    return config.quantized and options.quantize == "uint8"
+
+
+def input_type(options) -> str:
+    """float32: preprocessed. uint8: resized pixels. int8: preprocessed, then quantised by the input's scale."""
+    if options.quantize == "uint8":
+        return "uint8"
+    return options.tflite_input if options.tflite_input in EIGHT_BITS else "float32"
+
+
+def normalizes(config, options) -> bool:
+    """Is the normalisation of pixels the first of the graph?
+
+    With a uint8 input it is, unless the scale and zero point of that input do it for nothing: in a fully quantised
+    file, where one mean and one std do for all channels.
+    """
+    if input_type(options) != "uint8":
+        return False
+    n = normalization(config.model)
+    return not (options.quantize in EIGHT_BITS and len(set(n.mean)) == len(set(n.std)) == 1 and not n.bgr)
+
+
+def normalization(config):
+    """What an SSD's file normalises resized pixels by; see preprocessing.of_pixels."""
+    from visionport.models.ssd import architecture as ssd
+
+    return of_pixels(config.resizer, ssd.normalization(config))
+
+
+def takes_bytes(options) -> bool:
+    """Does the network itself take uint8? Not in a fully quantised file, whose input the converter makes so."""
+    return input_type(options) == "uint8" and options.quantize not in EIGHT_BITS
+
+
+def convert(function, model, options, progress, *, input_name: str, pixels: bool) -> bytes:
+    """TFLite of a network's concrete function, quantised as the options say; see tflite_convert.py.
+
+    pixels: it takes RGB from 0 to 255, else what is preprocessed.
+    """
+    kind = input_type(options)
+    integer = kind if options.quantize in EIGHT_BITS and kind != "float32" else ""
+    examples = Examples(model, options.calibration, pixels=pixels) if options.calibration else ()
+    with progress.bar("calibrate", examples) as followed:
+        return tflite_convert.convert(
+            function,
+            input_name=input_name,
+            quantize=options.quantize,
+            integer_input=integer,
+            integer_outputs=bool(integer) and options.tflite_head != "detections",
+            examples=followed,
+            exclude=options.quantize_exclude,
+        )
+
+
+class Examples:
+    """The calibration pictures as the function takes them, float32 [1, H, W, c]; their number is for a progress bar.
+
+    Two corner pixels of the first are black and white, so that the input's range, and with it its scale and zero point,
+    are the normalisation's own and not the pictures'.
+    """
+
+    def __init__(self, model, path, *, pixels: bool):
+        resizer, normalization = model.config.model.resizer, model.meta.normalization(model.config.model)
+        self.path, self.pixels = path, pixels
+        self.preprocessing = describe(resizer, normalization)
+        self.of_pixels = describe(resizer, of_pixels(resizer, normalization))
+        self.length = calibration.count(path)
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        for i, picture in enumerate(calibration.load(self.path)):
+            value, _ = prepare(picture, self.preprocessing)
+            if i == 0:
+                for x, gray in ((0, 0), (-1, 255)):
+                    plain, _ = prepare(np.full((8, 8, 3), gray, np.uint8), self.preprocessing)
+                    value[0, 0, x] = plain[0, 0, 0]
+            yield to_pixels(value, self.of_pixels).astype(np.float32) if self.pixels else value

@@ -1,0 +1,1 @@
+"""Any GraphDef: edits, functions inlined, variables to constants and back."""

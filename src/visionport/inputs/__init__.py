@@ -1,0 +1,1 @@
+"""What comes in: input types, preprocessing, pictures, side inputs, calibration."""

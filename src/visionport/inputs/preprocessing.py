@@ -1,0 +1,97 @@
+"""The model's own preprocessing outside of its graph: as a manifest records it, and done to one image."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from visionport import config
+from visionport.errors import ArtifactError
+from visionport.inputs.quantization import quantized
+
+RESIZERS = {
+    c.__name__: c
+    for c in (config.FixedShape, config.KeepAspectRatio, config.ConditionalShape, config.PadToMultiple, config.Identity)
+}
+
+
+def describe(resizer: config.Resizer, normalization: config.Normalization) -> dict:
+    """JSON-ready: the resizer's name and fields, mean and std of (x - mean) / std."""
+    return {"resizer": type(resizer).__name__, **dataclasses.asdict(resizer), **dataclasses.asdict(normalization)}
+
+
+def parse(description: dict) -> tuple[config.Resizer, config.Normalization]:
+    """What `describe` described."""
+    fields: dict[str, Any] = dict(description)
+    resizer = RESIZERS[fields.pop("resizer")]
+    flags = {k: fields.pop(k, False) for k in ("bgr", "pads_first")}
+    normalization = config.Normalization(mean=tuple(fields.pop("mean")), std=tuple(fields.pop("std")), **flags)
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    return resizer(**given), normalization
+
+
+def of_pixels(resizer: config.Resizer, normalization: config.Normalization) -> config.Normalization:
+    """What normalises resized pixels themselves; of a gray image the first channel of it alone.
+
+    Gray is a sum of normalised channels, which for a gray pixel x, the same in all three, is (x - mean) / std again.
+    """
+    if not resizer.grayscale:
+        return normalization
+    mean, std = normalization.mean[0], normalization.std[0]
+    if not normalization.pads_first:  # else it is gray before it is normalised
+        shares = GRAY / np.array(normalization.std)
+        std = float(1 / shares.sum())
+        mean = float(shares @ np.array(normalization.mean)) * std
+    return config.Normalization(mean=(mean, mean, mean), std=(std, std, std))
+
+
+def padding(resizer: config.KeepAspectRatio, normalization: config.Normalization) -> np.ndarray:
+    """The RGB pixel [3], not rounded, that a padded picture is filled up with."""
+    value = np.array(resizer.pad_value)
+    if not normalization.pads_first:
+        value = value * normalization.std + normalization.mean
+    return value[::-1] if normalization.bgr else value
+
+
+# The weights of tf.image.rgb_to_grayscale, which add up to 0.9999.
+GRAY = np.array([0.2989, 0.5870, 0.1140])
+
+
+def in_words(resizer: config.Resizer) -> str:
+    """For people: "300x300, aspect lost"."""
+    if isinstance(resizer, config.FixedShape):
+        return f"{resizer.height}x{resizer.width}, aspect lost"
+    if isinstance(resizer, config.KeepAspectRatio):
+        padded = f", padded to {resizer.max_dimension}x{resizer.max_dimension}" if resizer.pad_to_max else ""
+        return f"short side {resizer.min_dimension}, long side at most {resizer.max_dimension}{padded}"
+    return type(resizer).__name__
+
+
+def prepare(
+    image: np.ndarray, description: dict, dtype: Any = np.float32, quantization: tuple[float, int] = (0.0, 0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [h, w, 3] -> the network's input [1, H, W, c], and how much of its height and width is not padding [2].
+
+    dtype: float32, normalised; uint8, pixels; int8, normalised, then quantised by `quantization` (scale, zero point).
+    """
+    import tensorflow as tf
+
+    from visionport.ops import image as image_ops
+
+    if np.dtype(dtype).name not in ("float32", "uint8", "int8"):
+        raise ArtifactError(f"an input of {np.dtype(dtype).name} is not supported here; float32, uint8 and int8 are.")
+    resizer, normalization = parse(description)
+    prepared, shapes = image_ops.preprocess(tf.constant(image[None]), resizer, normalization)
+    value = prepared.numpy()
+    if np.dtype(dtype) == np.uint8:
+        value = to_pixels(value, describe(resizer, of_pixels(resizer, normalization)))
+    if np.dtype(dtype) == np.int8:
+        value = quantized(value, np.int8, *quantization)
+    return value, shapes.numpy()[0, :2] / prepared.shape[1:3]
+
+
+def to_pixels(value: np.ndarray, description: dict) -> np.ndarray:
+    """What was normalised, float32 [..., c], as uint8 again: RGB, or gray by a gray pixel's mean and std."""
+    mean, std = (np.array(description[k][: value.shape[-1]], np.float32) for k in ("mean", "std"))
+    pixels = np.clip(np.rint(value * std + mean), 0, 255).astype(np.uint8)
+    return pixels[..., ::-1] if description.get("bgr") else pixels

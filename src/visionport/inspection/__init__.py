@@ -1,0 +1,1 @@
+"""What is this file? What `visionport inspect` tells."""

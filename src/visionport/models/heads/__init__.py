@@ -1,0 +1,1 @@
+"""What stands behind a backbone or a neck and gives the raw answers."""

@@ -1,0 +1,1 @@
+"""What stands between a backbone and its heads: extra feature maps and feature pyramids."""

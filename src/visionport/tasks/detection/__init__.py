@@ -1,0 +1,1 @@
+"""Object detection: boxes, classes, scores, and what else a detection may have."""

@@ -1,0 +1,147 @@
+"""Mean average precision of artifacts on labelled pictures, by COCO's own evaluation (pycocotools)."""
+
+import contextlib
+import importlib.util
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visionport.errors import InputError, OptionError
+from visionport.inputs.calibration import raw
+from visionport.verification.checks import Check
+
+# What mean average precision at IoU 0.5 may fall by, for what rounds a TFLite file ("": nothing does).
+MOST_LOST = {"": 0.002, "pixels": 0.005, "float16": 0.005, **dict.fromkeys(("dynamic", "int8", "int16x8"), 0.02)}
+MOST_LOST |= {"uint8": 0.02, "trained": 0.02}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """A picture and what is in it. image: uint8 [h, w, 3]; boxes: float64 [n, 4] as ymin, xmin, ymax, xmax, 0 to 1;
+    classes: int [n], from 1; crowd: bool [n], groups that are neither hits nor misses."""
+
+    image: np.ndarray
+    boxes: np.ndarray
+    classes: np.ndarray
+    crowd: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    """at_50: mean average precision at IoU 0.5; mean: over IoU 0.5 to 0.95, COCO's main figure."""
+
+    at_50: float
+    mean: float
+
+
+def check(path: Path) -> None:
+    """Raises OptionError without pycocotools, InputError for what is no file."""
+    if importlib.util.find_spec("pycocotools") is None:
+        raise OptionError("--evaluate needs pycocotools: pip install 'visionport[evaluate]'.")
+    if not path.is_file():
+        raise InputError(f"--evaluate {path}: no such TFRecord.")
+
+
+def labelled(path: Path) -> Iterator[Labelled]:
+    """The pictures of a TFRecord of tf.Examples as the Object Detection API's dataset tools write them.
+
+    Raises InputError for what holds no labels.
+    """
+    import tensorflow as tf
+
+    from visionport.ops import image
+
+    sides = [f"image/object/bbox/{k}" for k in ("ymin", "xmin", "ymax", "xmax")]
+    features = {k: tf.io.VarLenFeature(tf.float32) for k in sides}
+    features |= {f"image/object/{k}": tf.io.VarLenFeature(tf.int64) for k in ("class/label", "is_crowd")}
+    found = 0
+    for i, data in enumerate(raw(path, "--evaluate")):
+        try:
+            parsed = tf.io.parse_single_example(data, features)
+            picture = image.decode_example(data).numpy()
+        except tf.errors.InvalidArgumentError as e:
+            raise InputError(f"{path}: record {i} is no labelled tf.Example: {str(e).splitlines()[0]}") from None
+        *corners, classes, crowd = (parsed[k].values.numpy() for k in features)
+        if len({len(v) for v in (*corners, classes)}) > 1:
+            raise InputError(f"{path}: record {i} has {len(classes)} labels for {len(corners[0])} boxes.")
+        found += len(classes)
+        boxes = np.stack(corners, 1).astype(np.float64)
+        crowd = crowd.astype(bool) if len(crowd) == len(classes) else np.zeros(len(classes), bool)
+        yield Labelled(image=picture, boxes=boxes, classes=classes, crowd=crowd)
+    if not found:
+        raise InputError(f"{path}: not one of its pictures has a label in 'image/object/class/label'.")
+
+
+def evaluate(runs: Mapping[str, Callable], path: Path, size: tuple[int, int] | None = None) -> dict[str, Precision]:
+    """Each of `runs`, uint8 [h, w, 3] -> answer, on every picture of a TFRecord. size: the only one that they take."""
+    truth: list[dict[str, Any]] = []
+    shapes = []
+    found: dict[str, list[dict[str, Any]]] = {title: [] for title in runs}
+    for number, one in enumerate(labelled(path), 1):
+        shape = one.image.shape[:2]
+        if size and shape != tuple(size):
+            raise InputError(f"{path}: a picture of {shape[0]},{shape[1]}, but --image-size is {size[0]},{size[1]}.")
+        shapes.append(shape)
+        for box, label, crowd in zip(one.boxes, one.classes, one.crowd, strict=True):
+            x, y, w, h = rectangle(box, shape)
+            row = {"id": len(truth) + 1, "bbox": [x, y, w, h], "area": w * h, "iscrowd": int(crowd)}
+            truth.append(row | {"image_id": number, "category_id": int(label)})
+        for title, run in runs.items():
+            answer = run(one.image)
+            rows = zip(*(answer[f"detection_{k}"] for k in ("boxes", "scores", "classes")), strict=True)
+            for box, score, label in rows:
+                row = {"image_id": number, "category_id": int(label), "bbox": rectangle(box, shape)}
+                found[title].append(row | {"score": float(score)})
+    return {title: precision(shapes, truth, rows) for title, rows in found.items()}
+
+
+def rectangle(box, shape) -> list[float]:
+    """COCO's x, y, width, height in pixels."""
+    ymin, xmin, ymax, xmax = (float(v) for v in box)
+    height, width = shape
+    return [xmin * width, ymin * height, (xmax - xmin) * width, (ymax - ymin) * height]
+
+
+def precision(shapes, truth, found) -> Precision:
+    """What COCO's evaluation says of detections, at most 100 a picture."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    if not found:
+        return Precision(at_50=0.0, mean=0.0)
+    with contextlib.redirect_stdout(io.StringIO()):
+        labels = COCO()
+        labels.dataset = {
+            "images": [{"id": i, "height": h, "width": w} for i, (h, w) in enumerate(shapes, 1)],
+            "annotations": truth,
+            "categories": [{"id": c} for c in sorted({row["category_id"] for row in truth})],
+        }
+        labels.createIndex()
+        judged = COCOeval(labels, labels.loadRes(found), "bbox")
+        judged.evaluate()
+        judged.accumulate()
+        judged.summarize()
+    return Precision(at_50=float(judged.stats[1]), mean=float(judged.stats[0]))
+
+
+def checks(
+    measured: Mapping[str, Precision], path: Path, losses: Mapping[str, str], lossy: Mapping[str, str]
+) -> list[Check]:
+    """What each artifact loses against "checkpoint".
+
+    losses: what rounds a format, a key of MOST_LOST. lossy: why its detections differ by design: told, not judged.
+    """
+    source = measured["checkpoint"]
+    found = []
+    for kind in (k for k in measured if k != "checkpoint"):
+        mine, reason = measured[kind], lossy.get(kind, "")
+        figures = f"{mine.at_50:.4f} of {source.at_50:.4f}; IoU 0.5 to 0.95: {mine.mean:.4f} of {source.mean:.4f}"
+        bound = None if reason else MOST_LOST[losses.get(kind, "")]
+        notes = "; ".join(n for n in (figures, reason) if n)
+        judged = {"measured": source.at_50 - mine.at_50, "bound": bound, "notes": notes}
+        found.append(Check(artifact=kind, image=path.name, what="mAP@0.5 lost", **judged))
+    return found

@@ -1,0 +1,1 @@
+"""Any TFLite file: read, edited, converted, checked. It knows no model."""

@@ -1,0 +1,191 @@
+"""No silent damage: what a converted TFLite file must not be. Each check raises ArtifactError saying why.
+
+The converter succeeds where it should not: it may keep variables without their values, leave ops that only TensorFlow
+runs, copy weights that layers share, or fold the network away. What is measured here needs no picture.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visionport.errors import ArtifactError
+from visionport.graph import edit
+from visionport.inputs.quantization import dequantized
+from visionport.tflite.edit import POSTPROCESS, VARIABLE_OPS, read_graph
+from visionport.tflite.flatbuffer import op_names, parse
+
+# What of the float32 weights' bytes is left.
+SHRINKS = {"none": 1.0, "float16": 0.5, "dynamic": 0.25, "int8": 0.25, "uint8": 0.25, "int16x8": 0.25}
+# Of the expected bytes of constants: batch norms become biases, and layers of few weights stay float32.
+MOST, LEAST = 1.3, 0.5
+SLACK = 1 << 18  # shapes, axes and small tables, in bytes; of no weight in a file worth checking
+# Custom ops that LiteRT brings along.
+KNOWN = (POSTPROCESS, "AudioSpectrogram", "Mfcc", "NumericVerify")
+FLEX = "Flex"
+FILE = "the TFLite file"
+WEIGHTED = {  # op of a TensorFlow graph: which of its inputs are weights
+    "Conv2D": (1,),
+    "Conv3D": (1,),
+    "DepthwiseConv2dNative": (1,),
+    "Conv2DBackpropInput": (1,),
+    "MatMul": (0, 1),
+    "BatchMatMulV2": (0, 1),
+}
+
+
+def ops(data: bytes, name: str, *, select: bool = False, custom: bool = False) -> None:
+    """Ops that LiteRT cannot run, or that keep weights outside. select, custom: TensorFlow's, unknown ones may be."""
+    codes = op_names(parse(data))
+    variables = sorted({op for op, _ in codes if op in VARIABLE_OPS})
+    if variables:
+        raise ArtifactError(
+            f"{name}: the converter kept variables ({', '.join(variables)}), whose values are not in the file: it "
+            "would answer with zeros. Freeze the model first."
+        )
+    flex = sorted({op.removeprefix(FLEX) for op, is_custom in codes if is_custom and op.startswith(FLEX)})
+    if flex and not select:
+        raise ArtifactError(
+            f"{name}: the converter left ops that LiteRT cannot run, only TensorFlow: {', '.join(flex)}. Name outputs "
+            "before them, or allow them with --allow-select-tf-ops (`visionport convert`); the runtime then needs the "
+            "Select TF library."
+        )
+    unknown = sorted({op for op, is_custom in codes if is_custom and op not in KNOWN and not op.startswith(FLEX)})
+    if unknown and not custom:
+        raise ArtifactError(
+            f"{name}: custom ops that LiteRT does not know: {', '.join(unknown)}. Name outputs before them."
+        )
+    new = sorted({op for op, is_custom in codes if not is_custom and op.startswith("BUILTIN_")})
+    if new:
+        raise ArtifactError(f"{name}: ops newer than the installed LiteRT: {', '.join(new)}. Update ai-edge-litert.")
+
+
+def runs(file: bytes | Path, name: str):
+    """LiteRT takes the file: an interpreter with its tensors allocated."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    given: dict[str, Any] = {"model_content": file} if isinstance(file, bytes) else {"model_path": str(file)}
+    try:
+        interpreter = Interpreter(**given)
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as e:
+        reason = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
+        raise ArtifactError(f"{name}: LiteRT does not take the file: {reason}") from None
+    return interpreter
+
+
+def converted(data: bytes, frozen, keys: Sequence[str], *, quantize: str, partly: bool = False) -> None:
+    """`size` and `alive` of a file that was made of `frozen`, a concrete function without variables.
+
+    keys: what its outputs are called in the file; the inputs are in the same order in both.
+    """
+    size(data, FILE, frozen.graph.as_graph_def(), quantize, partly=partly)
+    interpreter = runs(data, FILE)
+    alive(interpreter, FILE, answers(frozen, interpreter, keys))
+
+
+def answers(function, interpreter, keys: Sequence[str]) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+    """The outputs of a file's source, a concrete function, as `alive` wants them; see `converted`."""
+    sources = interpreter.get_input_details()
+
+    def answer(inputs):
+        import tensorflow as tf
+
+        values = []
+        for source, given in zip(sources, function.inputs, strict=True):
+            value = dequantized(inputs[source["name"]], *source["quantization"])
+            values.append(tf.constant(value.astype(given.dtype.as_numpy_dtype)))
+        return dict(zip(keys, (v.numpy() for v in function(*values)), strict=True))
+
+    return answer
+
+
+def size(data: bytes, name: str, graph, quantize: str, *, partly: bool = False) -> None:
+    """As many bytes of constants as the weights of the graph (a GraphDef of constants) make in that quantisation.
+
+    partly: some layers stay float32.
+    """
+    weights, rest = weights_of(graph)
+    expected = weights * SHRINKS[quantize] + rest
+    found = read_graph(data).constant_bytes
+    if found > MOST * (weights + rest if partly else expected) + SLACK:
+        why = "weights that layers share were copied, or were not quantised"
+    elif found < LEAST * weights * SHRINKS[quantize]:
+        why = "weights are missing"
+    else:
+        return
+    raise ArtifactError(
+        f"{name}: {found:,} bytes of constants, where {weights:,} bytes of float32 weights make about {expected:,.0f} "
+        f"with --quantize {quantize}: {why}. Please report it."
+    )
+
+
+def weights_of(graph) -> tuple[int, int]:
+    """Bytes of a GraphDef's constants, as float32: (those that layers multiply with, all others)."""
+    import tensorflow as tf
+
+    nodes = {n.name: n for n in graph.node}
+
+    def source(name: str) -> str:
+        name = edit.base(name)
+        while name in nodes and nodes[name].op in ("Identity", "ReadVariableOp", "FakeQuantWithMinMaxVars", "Cast"):
+            name = edit.base(nodes[name].input[0])
+        return name
+
+    taken = {source(n.input[i]) for n in graph.node for i in WEIGHTED.get(n.op, ()) if i < len(n.input)}
+    totals = [0, 0]
+    for node in graph.node:
+        if node.op == "Const":
+            tensor = node.attr["value"].tensor
+            count = int(np.prod([d.size for d in tensor.tensor_shape.dim], dtype=np.int64))
+            totals[node.name not in taken] += count * tf.as_dtype(tensor.dtype).size
+    return totals[0], totals[1]
+
+
+def alive(interpreter, name: str, answer: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]) -> None:
+    """No output is one value everywhere, unless it is in the source too.
+
+    answer: the source's outputs for inputs by the file's names, by the names of the file's outputs.
+    """
+    sources = interpreter.get_input_details()
+    if any(np.dtype(d["dtype"]).kind not in "fiubc" for d in sources):  # texts
+        return
+    inputs = {d["name"]: noise(d["shape"], d["dtype"], seed) for seed, d in enumerate(sources)}
+    found = run(interpreter, inputs)
+    flat = {k: v for k, v in found.items() if v.size > 1 and v.dtype.kind in "fiub" and (v == v.flat[0]).all()}
+    if not flat:
+        return
+    details = {d["name"]: d for d in interpreter.get_output_details()}
+    wanted = answer(inputs)
+    for key, value in flat.items():
+        step = details[key]["quantization"][0]
+        if key in wanted and np.ptp(np.asarray(wanted[key], np.float64)) > max(2 * step, 1e-6):
+            raise ArtifactError(
+                f"{name}: {key} is {float(value.flat[0]):g} everywhere, where the source's is not. Please report it."
+            )
+
+
+def run(interpreter, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The outputs, by their tensors' names."""
+    for d in interpreter.get_input_details():
+        interpreter.set_tensor(d["index"], inputs[d["name"]])
+    try:
+        interpreter.invoke()
+    except RuntimeError as e:
+        reason = str(e).strip().splitlines()[0] if str(e).strip() else "it does not say why"
+        raise ArtifactError(f"{FILE} loads, but fails when it is run: {reason}") from None
+    return {d["name"]: interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()}
+
+
+def noise(shape, dtype, seed: int = 0) -> np.ndarray:
+    """Always the same: normal for floats, all values of 8 bits, small numbers for other integers."""
+    random, kind = np.random.default_rng(seed), np.dtype(dtype)
+    shape = tuple(1 if d < 0 else int(d) for d in shape)
+    if kind.kind == "f":
+        return random.normal(size=shape).astype(kind)
+    if kind.kind == "b":
+        return random.integers(0, 2, shape).astype(bool)
+    if kind.itemsize == 1:
+        return random.integers(np.iinfo(kind).min, np.iinfo(kind).max, shape, endpoint=True).astype(kind)
+    return random.integers(0, 8, shape).astype(kind)

@@ -1,0 +1,1 @@
+"""Which operations each delegate takes."""

@@ -1,0 +1,102 @@
+"""What the fast mode of `TFLite_Detection_PostProcess` loses against the regular one, and what it saves.
+
+Regular mode suppresses each class apart, as the models do. Fast mode keeps one class a place: it loses detections
+where classes overlap, and saves the sorting of every class, which a low score threshold makes long.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visionport.inputs.preprocessing import prepare
+from visionport.tflite import edit
+from visionport.tflite.flatbuffer import op_names, parse, serialize
+from visionport.verification.checks import Check
+
+CLEAR = 0.3  # scores of detections that a user would look at
+SAME = 1e-4  # corners of one box: the network before the op is the same
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modes:
+    """Both modes of one file on some pictures: a check each, which tells, and the least CPU seconds a call took."""
+
+    checks: tuple[Check, ...]
+    regular: float
+    fast: float
+
+    @property
+    def in_words(self) -> str:
+        lost = "; ".join(f"{c.image}: {c.notes}" for c in self.checks)
+        return (
+            f"fast NMS takes {self.fast * 1e3:.1f} ms a call here, regular {self.regular * 1e3:.1f} ms; "
+            f"what fast loses: {lost}"
+        )
+
+
+def compare(path: Path, manifest: Mapping[str, Any], pictures: Mapping[str, np.ndarray]) -> Modes | None:
+    """Runs the file in both modes, whichever it is in. None for one without the op."""
+    data = path.read_bytes()
+    options = options_of(parse(data))
+    if not pictures or not options or options["max_classes_per_detection"] > 1:  # which regular mode cannot give
+        return None
+    found = {mode: detections(in_mode(data, mode == "regular"), manifest, pictures) for mode in ("regular", "fast")}
+    checks = []
+    for name in pictures:
+        rows, others = found["regular"][0][name], found["fast"][0][name]
+        kept = np.array([has(others, row) for row in rows], bool)
+        clear = np.array([row[1] >= CLEAR for row in rows], bool)
+        notes = f"{np.sum(~kept)} of {len(rows)} detections, {np.sum(~kept & clear)} of {np.sum(clear)} above {CLEAR:g}"
+        share = float(kept.mean()) if len(kept) else 1.0
+        told = {"measured": share, "bound": None, "at_least": True, "notes": notes}
+        checks.append(Check(artifact="tflite", image=name, what="kept by fast NMS", **told))
+    return Modes(checks=tuple(checks), regular=found["regular"][1], fast=found["fast"][1])
+
+
+def options_of(parsed) -> dict[str, Any]:
+    """The op's; {} without it."""
+    from flatbuffers import flexbuffers
+
+    names = op_names(parsed)
+    found = [op for op in parsed.subgraphs[0].operators if names[op.opcodeIndex][0] == edit.POSTPROCESS]
+    options: Any = flexbuffers.Loads(bytes(found[0].customOptions)) if found else {}
+    return options
+
+
+def in_mode(data: bytes, regular: bool) -> bytes:
+    """The file with its op in that mode, without what is packed behind it."""
+    parsed = parse(data)
+    names, options = op_names(parsed), options_of(parsed) | {"use_regular_nms": regular}
+    for op in parsed.subgraphs[0].operators:
+        if names[op.opcodeIndex][0] == edit.POSTPROCESS:
+            op.customOptions = np.frombuffer(edit.flexbuffer(options), np.uint8)
+    return serialize(parsed)
+
+
+def detections(data: bytes, manifest: Mapping[str, Any], pictures: Mapping[str, np.ndarray]):
+    """({picture: [(class, score, box)]}, the least CPU seconds of a call)."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=data)
+    interpreter.allocate_tensors()
+    (source,) = interpreter.get_input_details()
+    found, least = {}, float("inf")
+    for name, picture in pictures.items():
+        value, _ = prepare(picture, manifest["preprocessing"], source["dtype"], source["quantization"])
+        interpreter.set_tensor(source["index"], value)
+        begun = time.process_time()
+        interpreter.invoke()
+        least = min(least, time.process_time() - begun)
+        details = interpreter.get_output_details()
+        boxes, classes, scores, count = (interpreter.get_tensor(d["index"])[0] for d in details)
+        found[name] = list(zip(classes, scores, boxes, strict=True))[: int(count)]
+    return found, least
+
+
+def has(rows, wanted) -> bool:
+    kind, _, box = wanted
+    return any(k == kind and np.abs(b - box).max() <= SAME for k, _, b in rows)

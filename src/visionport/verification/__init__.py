@@ -1,0 +1,1 @@
+"""Does an artifact give the checkpoint's own answers?"""

@@ -1,0 +1,54 @@
+"""The SavedModel as its loaders see it: Python's, and the one that TensorFlow Serving is built on."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from visionport.checkpoint.open import open_checkpoint
+from visionport.inputs import pictures
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return next(iter(pictures.load(()).values()))[None]
+
+
+def test_the_main_graph_restores_and_answers_as_serving_does(exported, picture):
+    """The v1 loader runs the graph's own restore op, as the C++ loader does; nothing of Python's object graph."""
+    loaded = tf.saved_model.load(str(exported / "saved_model"))
+    expected = loaded.signatures["serving_default"](input_tensor=tf.constant(picture))
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(exported / "saved_model"))
+        signature = meta.signature_def["serving_default"]
+        outputs = {k: v.name for k, v in signature.outputs.items()}
+        found = session.run(outputs, {signature.inputs["input_tensor"].name: picture})
+    assert set(found) == set(expected)
+    for name, value in found.items():
+        np.testing.assert_allclose(value, expected[name], atol=1e-6)
+
+
+def test_the_main_graph_saves_its_variables(exported, tmp_path):
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(exported / "saved_model"))
+        saver = meta.saver_def
+        session.run(saver.save_tensor_name, {saver.filename_tensor_name: str(tmp_path / "again")})
+    again, first = open_checkpoint(tmp_path / "again"), open_checkpoint(exported / "saved_model/variables/variables")
+    assert set(again) == set(first)
+    for key in first:
+        np.testing.assert_array_equal(again[key], first[key])
+
+
+def test_variables_have_readable_names_and_the_checkpoints_values(exported, digits):
+    saved = open_checkpoint(exported / "saved_model" / "variables" / "variables")
+    name = "FeatureExtractor/MobilenetV2/Conv/weights"
+    key = "model/_feature_extractor/classification_backbone/layer_with_weights-0/kernel"
+    checkpoint = open_checkpoint(digits / "tf2")
+    np.testing.assert_array_equal(saved[name], checkpoint[checkpoint.key_of(key) or ""])
+
+
+def test_it_can_be_loaded_and_saved_again(exported, tmp_path, picture):
+    loaded = tf.saved_model.load(str(exported / "saved_model"))
+    tf.saved_model.save(loaded, str(tmp_path / "again"), signatures=dict(loaded.signatures))
+    again = tf.saved_model.load(str(tmp_path / "again"))
+    a, b = (m.signatures["serving_default"](input_tensor=tf.constant(picture)) for m in (loaded, again))
+    np.testing.assert_array_equal(a["detection_boxes"], b["detection_boxes"])

@@ -1,0 +1,250 @@
+"""The report: one file that needs no other, complete, escaped, and the same each time."""
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from visionport.report.page import (
+    ArtifactView,
+    CheckView,
+    PictureView,
+    Report,
+    SignatureView,
+    TensorView,
+    render,
+    write_report,
+)
+
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """A parsed page: its tags with attributes, its text, and that every tag is closed."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.open, self.words, self.texts = [], [], [], {}
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+            for tag in self.open:
+                self.texts[tag] = self.texts.get(tag, "") + data
+
+    @property
+    def text(self):
+        return " ".join("".join(self.words).split())
+
+    def attributes(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def check(what="scores", image="a.jpg", measured=1e-6, bound=1e-4, ok=True, **more):
+    return CheckView(what=what, image=image, measured=measured, bound=bound, ok=ok, **more)
+
+
+def artifact(kind="saved_model", path="saved_model", agrees: bool | None = True, checks=None, **more):
+    return ArtifactView(
+        format=kind, path=path, size=4_612_345, agrees=agrees, checks=(check(),) if checks is None else checks, **more
+    )
+
+
+def report(*artifacts, **more):
+    facts = {
+        "title": "my detector", "architecture": "SSD, MobileNet v2", "config": "a/pipeline.config",
+        "checkpoint": "a/model.ckpt-3000", "step": 3000, "parameters": 4_572_012, "classes": 90,
+        "input": "fixed 320x320, aspect lost",
+    }  # fmt: skip
+    return Report(**{**facts, **more}, artifacts=artifacts)
+
+
+def full():
+    picture = Image.new("RGB", (64, 48), (200, 30, 30))
+    png = io.BytesIO()
+    picture.save(png, "PNG")
+    signature = SignatureView(
+        name="serving_default",
+        inputs=(TensorView(name="input_tensor", dtype="uint8", shape="[?, ?, ?, 3]"),),
+        outputs=(TensorView(name="detection_boxes", dtype="float32", shape="[?, 100, 4]"),),
+    )
+    return report(
+        artifact(signatures=(signature,), snippet="import tensorflow as tf\n\ntf.saved_model.load('saved_model')\n"),
+        artifact("frozen_graph", "frozen_inference_graph.pb", None, ()),
+        artifact(
+            "tflite",
+            "model.tflite",
+            checks=(check(), check("boxes", measured=0.97, bound=0.95, at_least=True, unit="of all", notes="float16")),
+        ),
+        warnings=("No label map.",),
+        pictures=(PictureView(name="a.jpg", columns=(("Checkpoint", picture), ("TFLite", png.getvalue()))),),
+    )
+
+
+def test_one_file_without_requests_or_scripts(tmp_path):
+    path = tmp_path / "report.html"
+    write_report(path, full())
+    assert list(tmp_path.iterdir()) == [path]
+    html = path.read_text("utf-8")
+    page = Page(html)
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "object")
+        assert not any(name.startswith("on") for name in attributes)
+        assert attributes.get("src", "data:image/jpeg;base64,").startswith("data:image/jpeg;base64,")
+        assert attributes.get("href", "#").startswith("#")
+    assert not re.search(r"https?://|@import|url\(", html)
+    targets = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {attributes["href"][1:] for attributes in page.attributes("a")} == targets
+
+
+def test_the_same_bytes_each_time(tmp_path):
+    for name in ("a", "b"):
+        write_report(tmp_path / name, full())
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_everything_is_there():
+    page = Page(render(full()))
+    for text in (
+        "my detector", "SSD, MobileNet v2", "a/pipeline.config", "a/model.ckpt-3000", "3,000", "4,572,012", "90",
+        "fixed 320x320, aspect lost", "No label map.", "SavedModel", "Frozen graph", "TFLite", "saved_model",
+        "frozen_inference_graph.pb", "model.tflite", "4.61 MB", "4,612,345 bytes", "serving_default", "input_tensor",
+        "uint8", "[?, ?, ?, 3]", "detection_boxes", "float32", "[?, 100, 4]", "scores", "1e-6", "≤ 1e-4", "boxes",
+        "0.97 of all", "≥ 0.95 of all", "float16", "not verified",
+    ):  # fmt: skip
+        assert text in page.text, text
+    assert page.texts["pre"] == "import tensorflow as tf\n\ntf.saved_model.load('saved_model')"
+    assert "not recorded" in Page(render(report(step=None))).text
+
+
+def test_pictures_are_jpegs_with_alternative_texts():
+    images = Page(render(full())).attributes("img")
+    assert [attributes["alt"] for attributes in images] == [
+        "a.jpg: detections of Checkpoint",
+        "a.jpg: detections of TFLite",
+    ]
+    for attributes in images:
+        data = base64.b64decode(attributes["src"].partition(",")[2])
+        picture = Image.open(io.BytesIO(data))
+        assert (picture.format, picture.size) == ("JPEG", (64, 48))
+        red = picture.getpixel((30, 20))
+        assert isinstance(red, tuple)
+        assert red == pytest.approx((200, 30, 30), abs=6)
+
+
+def test_large_pictures_shrink_and_the_given_one_does_not():
+    picture = Image.new("RGB", (4000, 3000))
+    view = PictureView(name="a", columns=(("Checkpoint", picture),))
+    source = Page(render(report(pictures=(view,)))).attributes("img")[0]["src"]
+    assert Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).size == (960, 720)
+    assert picture.size == (4000, 3000)
+
+
+@pytest.mark.parametrize(
+    ("agrees", "headline"),
+    [
+        ((True,), "SavedModel agrees with the checkpoint"),
+        ((True, True, True), "All 3 artifacts agree with the checkpoint"),
+        ((True, True, False), "TFLite disagrees with the checkpoint"),
+        ((False, None, False), "SavedModel and TFLite disagree with the checkpoint"),
+        ((True, None, True), "SavedModel and TFLite agree with the checkpoint, Frozen graph was not verified"),
+        ((None, None, None), "Not verified"),
+        ((), "Not verified"),
+    ],
+)
+def test_the_headline_is_the_verdict(agrees, headline):
+    kinds = ("saved_model", "frozen_graph", "tflite")
+    bad = (check(measured=0.5, ok=False),)
+    artifacts = [
+        artifact(kind, f"{kind}.x", agree, () if agree is None else bad if agree is False else None)
+        for kind, agree in zip(kinds, agrees, strict=False)
+    ]
+    page = Page(render(report(*artifacts)))
+    assert page.texts["title"] == f"my detector: {headline}"
+    assert headline in page.texts["header"]
+    state = "bad" if False in agrees else "unknown" if None in agrees or not agrees else "good"
+    assert [a["class"] for a in page.attributes("div") if "verdict" in a.get("class", "")] == [f"verdict {state}"]
+    for word, agree in (("agrees", True), ("disagrees", False), ("not verified", None)):
+        cards = re.findall(rf"[✓✗?] {word}", page.texts.get("ul", ""))
+        assert len(cards) == sum(a is agree for a in agrees)  # in words and signs, not by colour alone
+
+
+def test_disagreement_is_counted():
+    checks = (check(), check(image="b.jpg", measured=0.5, ok=False), check("boxes"))
+    page = Page(render(report(artifact(checks=checks, agrees=False))))
+    assert "1 of 3 measurements on 2 images is outside the bound." in page.text
+    assert "1 of 2 outside" in page.text
+    assert " outside the bound" not in Page(render(report(artifact(checks=(), agrees=False)))).text
+
+
+@pytest.mark.parametrize(
+    ("checks", "worst"),
+    [
+        ((check(measured=1e-6), check(measured=3e-5, image="b.jpg")), "3e-5"),
+        ((check(measured=5e-5, bound=1), check(measured=3e-5, image="b.jpg")), "3e-5"),  # bounds differ
+        ((check(measured=0.99, bound=0.9, at_least=True), check(measured=0.93, bound=0.9, at_least=True)), "0.93"),
+        ((check(measured=float("nan"), ok=False), check(measured=9, ok=False)), "nan"),
+        ((check(measured=0, bound=0), check(measured=2, bound=0, ok=False)), "2"),
+    ],
+)
+def test_a_row_a_kind_of_check_tells_the_worst(checks, worst):
+    html = render(report(artifact(checks=checks)))
+    table, every = html.split("<details>")
+    assert re.findall(r'<td class="number">([^<≤≥]+)</td>', table) == [worst]
+    assert len(re.findall(r'<td class="number">([^<≤≥]+)</td>', every)) == len(checks)
+
+
+def test_text_from_outside_is_escaped():
+    evil = "<b onload='x'>&\"</style><script>"
+    tensor = TensorView(name=evil, dtype=evil, shape=evil)
+    signature = SignatureView(name=evil, inputs=(tensor,), outputs=(tensor,))
+    bad = artifact(evil, evil, None, (check(evil, evil, unit=evil, notes=evil),), signatures=(signature,), snippet=evil)
+    picture = PictureView(name=evil, columns=((evil, Image.new("RGB", (8, 8))),))
+    texts = dict.fromkeys(("title", "architecture", "config", "checkpoint", "input"), evil)
+    html = render(report(bad, bad, **texts, warnings=(evil,), pictures=(picture,)))
+    page = Page(html)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "b" not in {tag for tag, _ in page.tags}
+    assert page.text.count(evil) > 30
+    assert page.attributes("img")[0]["alt"] == f"{evil}: detections of {evil}"
+
+
+def test_formats_that_repeat_are_told_apart_by_path():
+    two = (artifact("tflite", "model.tflite"), artifact("tflite", "model_int8.tflite", False))
+    page = Page(render(report(*two)))
+    assert "TFLite (model_int8.tflite) disagrees with the checkpoint" in page.texts["header"]
+    assert "TFLite (model.tflite) agrees." in page.texts["header"]
+
+
+def test_tables_have_headers():
+    page = Page(render(full()))
+    assert all(attributes.get("scope") in ("col", "row", "rowgroup") for attributes in page.attributes("th"))
+    assert len(page.attributes("thead")) == len(page.attributes("table")) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (1.234e-5, "1.23e-5"), (0.0123456, "0.0123"), (1.0, "1"), (12345.6, "12,346"), (float("inf"), "inf"),
+     (-2e-7, "-2e-7"), (2e12, "2e12"), (1e-3, "0.001")],
+)  # fmt: skip
+def test_numbers(value, text):
+    assert f'<td class="number">{text}</td>' in render(report(artifact(checks=(check(measured=value),))))
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (4096, "4.1 kB"), (2.5e9, "2.5 GB")])
+def test_sizes(size, text):
+    assert f">{text}<" in render(report(replace(artifact(), size=int(size))))
