@@ -11,24 +11,29 @@ import json
 import lzma
 import math
 import re
+import sys
 import typing
 from pathlib import Path
 
-from visionport import config, options, signatures
-from visionport.config.pipeline import read as pipeline
+from visionport import config, options
+from visionport.config.pipeline import common as pipeline
 from visionport.errors import UnsupportedError
-from visionport.formats import format_module
+from visionport.formats import format_of
+from visionport.formats.opencv_options import OpencvOptions
+from visionport.formats.options import declared
 from visionport.formats.tflite import ssd as tflite
+from visionport.formats.tflite.options import TfliteOptions
 from visionport.inputs import pictures
+from visionport.inputs.types import INPUT_TYPES
 from visionport.models.center_net import architecture as center_net
 from visionport.models.center_net import extractors as center_net_extractors
 from visionport.models.faster_rcnn import architecture as faster_rcnn
 from visionport.models.ssd import architecture as ssd
 from visionport.ops import boxes, image, nn
-from visionport.verification import checks as verify
+from visionport.verification.bounds import OTHER_RUNTIME, SAME_OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("README.md", "docs/support.md")
+FILES = ("README.md", "docs/support.md", "docs/cli.md")
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 DIGITS = config.read_config(Path(str(pictures.example("digits"))) / "tf2")
@@ -125,15 +130,16 @@ def zoo():
 def formats():
     rows = []
     for name in options.FORMATS:
-        module = format_module(name)
-        path = module.NAME if Path(module.NAME).suffix else f"{module.NAME}/"
+        fmt = format_of(name)
+        path = fmt.target if Path(fmt.target).suffix else f"{fmt.target}/"
+        module = sys.modules[type(fmt).__module__]
         rows.append((f"`{name}`", f"`{path}`", (module.__doc__ or "").splitlines()[0].rstrip(".")))
     return table(("`--format`", "writes", "what it is"), rows)
 
 
 def inputs():
-    same_names(INPUTS, signatures.INPUTS)
-    rows = [(f"`{name}`", dtype, *INPUTS[name]) for name, (dtype, *_) in signatures.INPUTS.items()]
+    same_names(INPUTS, INPUT_TYPES)
+    rows = [(f"`{name}`", kind.dtype, *INPUTS[name]) for name, kind in INPUT_TYPES.items()]
     return table(("`--input`", "dtype", "shape", "values"), rows)
 
 
@@ -187,15 +193,44 @@ def tolerances():
             f"`{name}`",
             f"{short(t.raw)} of the tensor's standard deviation, or {short(t.floor)}",
             short(t.score),
-            short(t.box),
+            short(t.place),
             f"{t.matched:.0%}",
         )
-        for name, t in verify.TOLERANCES.items()
+        for name, t in BOUNDS.items()
     ]
     return table(("artifact", "raw values, at most", "scores", "box corners", "detections with a twin, at least"), rows)
 
 
+# Artifacts without any loss, as their formats bound them.
+BOUNDS = {"saved_model": SAME_OPERATIONS, "frozen_graph": SAME_OPERATIONS, "tflite": OTHER_RUNTIME}
+
+
+def format_options(part: type):
+    """The options that a format declares, as the command line has them."""
+
+    def rows():
+        return table(("option", "what it does", "default"), [option_row(field) for field in declared(part)])
+
+    return rows
+
+
+def option_row(field: dataclasses.Field) -> tuple[str, str, str]:
+    told = field.metadata
+    yes, _, no = (told["flag"] or f"--{field.name.replace('_', '-')}").partition("/")
+    kind = {int: " INTEGER", float: " FLOAT", Path: " PATH", "list": " NAME[,NAME...]"}.get(told["kind"], "")
+    kind = " KIND" if told["choices"] else kind
+    says, _, default = told["help"].partition("Default: ")
+    says = says.strip().rstrip(".")
+    says += f". One of {listed(told['choices'])}" if told["choices"] else ""
+    shown = default.rstrip(".") or ("off" if field.default is False else yes if no else f"`{field.default}`")
+    shown = {"`None`": "none", "`()`": "nothing"}.get(shown, f"`{shown}`" if shown == yes else shown)
+    names = f"`{yes}`, `{no}`" if no else f"`{yes}{kind}`"
+    return names, says[:1].lower() + says[1:] if not says[:2].isupper() and says[1:2].islower() else says, shown
+
+
 TABLES = {
+    "tflite_options": format_options(TfliteOptions),
+    "opencv_options": format_options(OpencvOptions),
     "extractors": extractors,
     "zoo": zoo,
     "formats": formats,

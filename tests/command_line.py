@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 from visionport.commands import common
+from visionport.formats import format_of
+from visionport.tasks import task_of
 
 FILES = [
     "checkpoint/checkpoint",
@@ -46,3 +50,8 @@ def done(process: CompletedProcess[str]) -> str:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def snippet(artifact: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    """The report's program for an artifact of that manifest."""
+    return format_of(artifact["format"]).snippet(artifact, content, task_of(content["model"]["task"]))

@@ -1,9 +1,14 @@
 """Trained TensorFlow vision checkpoints to everything people deploy, verified.
 
->>> from visionport import Options, export
->>> export(Options(config="pipeline.config", checkpoint="ckpt-5", out="exported"))
+>>> import visionport
+>>> done = visionport.export(visionport.Options(config="pipeline.config", checkpoint="ckpt-5", out="exported"))
+>>> print(done)
+>>> detector = visionport.load("exported")
+>>> answer = detector("street.jpg")  # a dict of arrays
+>>> detector.draw("street.jpg").save("drawn.png")
 """
 
+import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,40 +18,65 @@ if TYPE_CHECKING:
     from visionport.conversion.convert import Conversion, convert
     from visionport.errors import VisionportError
     from visionport.exporter import Export, export
+    from visionport.graph.public import Freezing, freeze
+    from visionport.inspection.inspect import Inspection, inspect
     from visionport.options import Options
+    from visionport.prediction import Predictor, load, predict
+    from visionport.reverify import Verification, verify
 
 __version__ = "0.1.0"
+
+# Imported when asked for: the command line's --help needs none of them.
+_HOMES = {
+    "Checkpoint": "checkpoint.read",
+    "Config": "config",
+    "Conversion": "conversion.convert",
+    "Export": "exporter",
+    "Freezing": "graph.public",
+    "Inspection": "inspection.inspect",
+    "Options": "options",
+    "Predictor": "prediction",
+    "Verification": "reverify",
+    "VisionportError": "errors",
+    "convert": "conversion.convert",
+    "export": "exporter",
+    "freeze": "graph.public",
+    "inspect": "inspection.inspect",
+    "load": "prediction",
+    "open_checkpoint": "checkpoint.open",
+    "predict": "prediction",
+    "read_config": "config",
+    "verify": "reverify",
+}
 __all__ = [
     "Checkpoint",
     "Config",
     "Conversion",
     "Export",
+    "Freezing",
+    "Inspection",
     "Options",
+    "Predictor",
+    "Verification",
     "VisionportError",
     "__version__",
     "convert",
     "export",
+    "freeze",
+    "inspect",
+    "load",
     "open_checkpoint",
+    "predict",
     "read_config",
+    "verify",
 ]
 
 
 def __getattr__(name: str):
-    # Imported when asked for: the command line's --help needs none of them.
-    import importlib
-
-    homes = {
-        "Checkpoint": "checkpoint.read",
-        "open_checkpoint": "checkpoint.open",
-        "Config": "config",
-        "read_config": "config",
-        "Conversion": "conversion.convert",
-        "convert": "conversion.convert",
-        "Export": "exporter",
-        "export": "exporter",
-        "Options": "options",
-        "VisionportError": "errors",
-    }
-    if name not in homes:
+    if name not in _HOMES:
         raise AttributeError(f"module 'visionport' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"visionport.{homes[name]}"), name)
+    return getattr(importlib.import_module(f"visionport.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

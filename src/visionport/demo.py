@@ -3,13 +3,13 @@
 from importlib import resources
 from pathlib import Path
 
-from visionport.inputs import pictures as images
+from visionport.inputs.pictures import example
 from visionport.options import FORMATS, Options
 
 
 def run(out: Path, *, model: str = "tf2", overwrite: bool, run_export) -> None:
     """Exports to every format, verifies, draws, and says where to look. model: tf2 or tf1, a folder."""
-    with resources.as_file(images.example("digits")) as digits:
+    with resources.as_file(example("digits")) as digits:
         pictures = tuple(sorted((digits / "images").glob("*.jpg")))
         options = Options(
             config=digits / model / "pipeline.config",

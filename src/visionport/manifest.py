@@ -3,10 +3,11 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from visionport.errors import InputError
+from visionport.errors import InputError, OptionError
 from visionport.staging import MANIFEST
 
 
@@ -27,6 +28,23 @@ def read(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "visionport" not in content:
         raise InputError(f"{path} is another program's: {folder} is not an export of visionport.")
     return content
+
+
+def open_artifact(folder: Path, content: Mapping[str, Any], artifact: Mapping[str, Any], task, sided=None):
+    """An Asker (formats/base.py) of an artifact of that manifest. sided: its side inputs' values; zeros by default."""
+    from visionport.formats import format_of
+    from visionport.formats.base import Asker, Reading
+    from visionport.inputs import side_inputs
+
+    if "reading" not in artifact:
+        raise InputError(f"{folder / MANIFEST} is of an earlier version of visionport. Export again.")
+    reading = Reading.read(artifact["reading"])
+    fmt = format_of(artifact["format"])
+    if missing := fmt.missing_package():
+        raise OptionError(f"{folder / artifact['path']} cannot be opened here: {missing}.")
+    runner = fmt.open(folder / artifact["path"], reading)
+    sides = side_inputs.of(content)
+    return Asker(runner=runner, reading=reading, task=task, how=content["preprocessing"], sides=sides, sided=sided)
 
 
 def options_record(options) -> dict[str, Any]:

@@ -1,36 +1,61 @@
 """Verifies an export directory again, from what lies in it."""
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from visionport import manifest
+from visionport.config.lineage import LINEAGES
 from visionport.errors import InputError
-from visionport.exporter import Artifact, check_artifacts
-from visionport.inputs import pictures as images
+from visionport.exporter import check_metric, verify_artifacts
 from visionport.inputs import side_inputs
 from visionport.options import Options
-from visionport.tasks.detection import metric
-from visionport.verification.checks import Check
+from visionport.tasks import task_of
+from visionport.verification.checks import Check, agree
 
 
-def verify_export(
-    directory: Path, paths: Sequence[Path] = (), evaluate: Path | None = None
-) -> tuple[list[Check], tuple[str, ...]]:
-    """Runs each artifact of an export against the model built from its own checkpoint/ and pipeline.config.
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What `verify` found. notes: in words, what was measured and is another the next time."""
 
-    Returns the checks and, in words, what was measured besides, as an export tells it. Raises InputError for what is
-    not an export, or whose files are not those that were written.
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        return agree(self.checks)
+
+    def __str__(self) -> str:
+        from visionport.verification.table import render_text
+
+        return "\n".join([render_text(self.checks), *self.notes])
+
+
+def verify(
+    directory: str | os.PathLike,
+    images: Sequence[str | os.PathLike] = (),
+    *,
+    evaluate: str | os.PathLike | None = None,
+) -> Verification:
+    """Runs each artifact of an export against the model built from its own checkpoint and config.
+
+    images: pictures to compare on; bundled ones by default. evaluate: labelled pictures, a TFRecord.
+
+    Raises InputError for what is not an export, or whose files are not those that were written.
     """
-    if Path(directory).is_file():
+    directory = Path(directory)
+    if directory.is_file():
         raise InputError(
             f"{directory} is a file. verify wants the export directory, where the checkpoint lies beside it; "
             "`visionport inspect` and `visionport predict` take the file."
         )
-    if evaluate:
-        metric.check(evaluate)
     content = manifest.read(directory)
+    task = task_of(content["model"].get("task", "detection"))
+    labelled = Path(evaluate) if evaluate else None
+    if labelled:
+        check_metric(task, labelled)
     changed = [n for n, record in content["files"].items() if not same(directory / n, record)]
     if changed:
         raise InputError(
@@ -38,38 +63,40 @@ def verify_export(
             f"{' and more' * (len(changed) > 5)}. Export again."
         )
     size = content["options"]["image_size"]
-    pictures = images.load(paths, tuple(size) if size else None)
+    pictures = task.examples([Path(p) for p in images], tuple(size) if size else None)
+    options = options_of(directory, content, labelled)
+    model = rebuild(options, content)
+    checks, _, notes = verify_artifacts(model, options, directory, content, pictures)
+    return Verification(checks=tuple(checks), notes=tuple(notes))
+
+
+def rebuild(options: Options, content: Mapping[str, Any]):
+    """The model from the checkpoint and the config in an export."""
     from visionport.checkpoint.open import open_checkpoint
-    from visionport.checkpoint.write import PLACES
     from visionport.config import read_config
     from visionport.models.build import build
 
+    config, checkpoint = read_config(options.config), open_checkpoint(options.checkpoint)
+    return build(config, checkpoint, batch=options.batch, side_inputs=side_inputs.of(content))
+
+
+def options_of(directory: Path, content: Mapping[str, Any], evaluate: Path | None) -> Options:
+    """The options of an export, as its manifest has them, but for places: those are in the export itself."""
+    lineage = LINEAGES[content["model"]["api"]]
+    known = {f.name for f in fields(Options)}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["options"].items()}
+    values = {k: v for k, v in values.items() if k in known} | {"out": Path()}
     given: dict[str, Any] = {"labels": None, "keypoint_label_map": None, "images": (), "evaluate": evaluate}
-    options = replace(
-        recorded(content["options"]),
-        config=directory / "pipeline.config",
-        checkpoint=directory / PLACES[content["model"]["api"]],
+    return replace(
+        Options(**values),
+        config=directory / lineage.config_name,
+        checkpoint=directory / lineage.checkpoint_place,
         config_override="",
         out=directory,
         **given,
     )
-    model = build(
-        read_config(options.config),
-        open_checkpoint(options.checkpoint),
-        batch=options.batch,
-        side_inputs=side_inputs.of(content),
-    )
-    artifacts = [Artifact(format=a["format"], path=a["path"], size=0) for a in content["artifacts"]]
-    checks, _, notes = check_artifacts(model, artifacts, options, directory, content, pictures)
-    return checks, notes
-
-
-def recorded(record: Mapping[str, Any]) -> Options:
-    """The options of an export, as its manifest has them."""
-    known = {f.name for f in fields(Options)}
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in known}
-    return Options(**values, out=Path())
 
 
 def same(path: Path, record) -> bool:
+    """Whether a file is the one that the manifest has recorded."""
     return path.is_file() and path.stat().st_size == record["size"] and manifest.file_record(path) == record

@@ -366,8 +366,10 @@ def test_predict_and_verify_want_an_export(invoke, digits, tmp_path):
 
 
 def test_an_export_that_lost_an_artifact(invoke, digits, tmp_path):
+    reading = {"input": "x", "type": "preprocessed"}
+    artifact = {"format": "tflite", "path": "model.tflite", "reading": reading}
     picture = digits / "images" / "digits-0.jpg"
-    content = {"visionport": "0", "artifacts": [{"format": "tflite", "path": "model.tflite"}], "files": {}}
+    content = {"visionport": "0", "artifacts": [artifact], "files": {}, "preprocessing": {}}
     (tmp_path / "manifest.json").write_text(json.dumps(content))
     (tmp_path / "other.pb").write_bytes(b"x")
     says(invoke("predict", tmp_path, picture), "model.tflite is named by", "is not there", "Export again")
@@ -375,6 +377,9 @@ def test_an_export_that_lost_an_artifact(invoke, digits, tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"y")
     says(invoke("predict", tmp_path / "other.pb", picture), "not an artifact of", "There: model.tflite")
     says(invoke("predict", tmp_path / "model.tflite", picture), "LiteRT does not take the file")
+    del content["artifacts"][0]["reading"]
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    says(invoke("predict", tmp_path / "model.tflite", picture), "earlier version", "Export again")
 
 
 def test_predict_cannot_write(invoke, digits, tmp_path, monkeypatch):

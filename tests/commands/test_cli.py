@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from command_line import ARTIFACTS, FILES, at_once, done, files, visionport
+from command_line import ARTIFACTS, FILES, at_once, done, files, snippet, visionport
 from PIL import Image
 
-from visionport import Options, cli, export, exporter, signatures
+from visionport import Options, cli, export, exporter
 from visionport.commands import common
+from visionport.config.model import COMMON_INPUTS
 from visionport.errors import OutputError
 from visionport.inputs import pictures as images
+from visionport.inputs.types import INPUT_TYPES
 from visionport.options import FORMATS
-from visionport.tasks.detection.answers import feed
-from visionport.verification.checks import TOLERANCES, Check, agree, compare
+from visionport.tasks.detection.comparison import compare_answers
+from visionport.verification.bounds import SAME_OPERATIONS
+from visionport.verification.checks import Check, agree
 
-INPUTS = {
-    name: how for name, how in signatures.INPUTS.items() if name not in signatures.MORE_INPUTS
-}  # of an image alone
+INPUTS = {name: how for name, how in INPUT_TYPES.items() if name in COMMON_INPUTS}  # of an image alone
 
 # What exporter_main_v2.py gives for an SSD, all float32.
 OUTPUTS = {
@@ -99,9 +100,9 @@ def test_what_an_export_prints(twice):
 def test_signatures_have_the_references_names_and_dtypes(loaded, manifest):
     assert set(loaded.signatures) == {"serving_default", *INPUTS}
     for name, function in loaded.signatures.items():
-        dtype, pixels, _ = INPUTS["image_tensor" if name == "serving_default" else name]
+        how = INPUTS["image_tensor" if name == "serving_default" else name]
         ((argument, spec),) = function.structured_input_signature[1].items()
-        assert (argument, spec.dtype.name, spec.shape.rank) == ("input_tensor", dtype, 4 if pixels else 1)
+        assert (argument, spec.dtype.name, spec.shape.rank) == ("input_tensor", how.dtype, 4 if how.is_image else 1)
         assert {k: v.dtype.name for k, v in function.structured_outputs.items()} == dict.fromkeys(OUTPUTS, "float32")
     (recorded,) = (a for a in manifest["artifacts"] if a["format"] == "saved_model")
     assert {s["name"] for s in recorded["signatures"]} == set(loaded.signatures)
@@ -123,8 +124,8 @@ def test_all_input_types_give_the_same_answer(loaded):
     for picture in images.load(()).values():
         expected = run(loaded, "serving_default", picture[None])
         assert expected["num_detections"][0] >= 1
-        for name, (dtype, *_) in INPUTS.items():
-            same(run(loaded, name, feed(picture, dtype, example=name == "tf_example")), expected)
+        for name in INPUTS:
+            same(run(loaded, name, INPUT_TYPES[name].feed(picture[None])), expected)
 
 
 def test_batches(loaded):
@@ -138,7 +139,7 @@ def test_batches(loaded):
 
     same(run(loaded, "image_tensor", np.stack([whole, whole[::-1]])), joined(0, 1))
     for name in ("encoded_image_string_tensor", "tf_example"):
-        both = [feed(p, "string", example=name == "tf_example")[0] for p in (whole, cut)]
+        both = [INPUT_TYPES[name].feed(p[None])[0] for p in (whole, cut)]
         same(run(loaded, name, np.array(both, object)), joined(0, 2))
 
 
@@ -176,7 +177,7 @@ def test_snippets_of_other_inputs(tmp_path, digits, monkeypatch, capsys, name):
     shutil.copy(digits / "images" / "digits-0.jpg", target / "image.jpg")
     monkeypatch.chdir(target)
     content = json.loads((target / "manifest.json").read_text())
-    exec(exporter.snippet(content["artifacts"][0], content), {})
+    exec(snippet(content["artifacts"][0], content), {})
     assert "0.98" in capsys.readouterr().out
 
 
@@ -186,7 +187,7 @@ def test_snippets(out, manifest, digits, tmp_path):
     shutil.copy(digits / "images" / "digits-0.jpg", folder / "image.jpg")
 
     def run(artifact: dict[str, Any]) -> CompletedProcess[str]:
-        code = exporter.snippet(artifact, manifest)
+        code = snippet(artifact, manifest)
         return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=100)
 
     with ThreadPoolExecutor(2) as pool:
@@ -202,10 +203,10 @@ def test_boxes_that_overflow_alike_agree():
     """An infinity is the checkpoint's own answer where both have it, and no other value's twin."""
     rows = {"detection_boxes": np.zeros((0, 4)), "detection_scores": np.zeros(0), "detection_classes": np.zeros(0)}
     source, other = ({"raw_detection_boxes": np.array([[0.1, 0.5, last, 0.2]]), **rows} for last in (np.inf, 0.5))
-    tolerance = TOLERANCES["saved_model"]
-    assert agree(compare("saved_model", "a.jpg", source, source, tolerance=tolerance))
-    assert not agree(compare("saved_model", "a.jpg", source, other, tolerance=tolerance))
-    assert not agree(compare("saved_model", "a.jpg", other, source, tolerance=tolerance))
+    tolerance = SAME_OPERATIONS
+    assert agree(compare_answers("saved_model", "a.jpg", source, source, tolerance=tolerance))
+    assert not agree(compare_answers("saved_model", "a.jpg", source, other, tolerance=tolerance))
+    assert not agree(compare_answers("saved_model", "a.jpg", other, source, tolerance=tolerance))
 
 
 def test_disagreement(tmp_path, monkeypatch):
@@ -216,9 +217,9 @@ def test_disagreement(tmp_path, monkeypatch):
         "detection_classes": np.array([3.0]),
     }
     other = source | {"detection_classes": np.array([4.0])}
-    tolerance = TOLERANCES["saved_model"]
-    assert agree(compare("saved_model", "a.jpg", source, source, tolerance=tolerance))
-    checks = compare("saved_model", "a.jpg", source, other, tolerance=tolerance)
+    tolerance = SAME_OPERATIONS
+    assert agree(compare_answers("saved_model", "a.jpg", source, source, tolerance=tolerance))
+    checks = compare_answers("saved_model", "a.jpg", source, other, tolerance=tolerance)
     assert not agree(checks)
 
     def exported(options: Options, *_: object) -> exporter.Export:
@@ -235,8 +236,8 @@ def test_disagreement(tmp_path, monkeypatch):
 
 
 def test_a_check_of_what_is_no_number():
-    assert not Check(artifact="tflite", image="a", what="b", measured=float("nan"), bound=1.0).ok
-    assert not Check(artifact="tflite", image="a", what="b", measured=float("nan"), bound=1.0, at_least=True).ok
+    assert not Check(artifact="tflite", picture="a", what="b", measured=float("nan"), bound=1.0).ok
+    assert not Check(artifact="tflite", picture="a", what="b", measured=float("nan"), bound=1.0, at_least=True).ok
 
 
 def test_verify(out, tmp_path):

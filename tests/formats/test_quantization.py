@@ -13,9 +13,11 @@ from test_tflite_options import PICTURES, asked
 from visionport import export
 from visionport.errors import InputError, OptionError
 from visionport.inputs import pictures as images
+from visionport.tasks.base import Measure
 from visionport.tasks.detection import metric
-from visionport.tasks.detection.metric import Precision
 from visionport.tflite.edit import read_graph
+from visionport.verification.bounds import OTHER_RUNTIME
+from visionport.verification.run import Candidate, metric_check
 
 
 def record(path: Path, boxes, classes, image: np.ndarray) -> None:
@@ -50,24 +52,24 @@ def test_mean_average_precision_of_known_answers(tmp_path):
         "nothing": answer(np.zeros((0, 4)), [], []),
     }
     found = metric.evaluate(runs, path)
-    assert (found["right"].at_50, found["right"].mean) == pytest.approx((1, 1))
-    assert found["half"].at_50 == pytest.approx(0.5)
-    assert found["shifted"].at_50 == pytest.approx(1)
-    assert found["shifted"].mean == pytest.approx(0.8, abs=0.051)  # 5 or 6 of ten thresholds for one of two classes
-    assert found["nothing"] == Precision(at_50=0.0, mean=0.0)
+    assert found["right"].value == pytest.approx(1)
+    assert found["right"].more == "IoU 0.5 to 0.95: 1.0000"
+    assert found["half"].value == pytest.approx(0.5)
+    assert found["shifted"].value == pytest.approx(1)
+    mean = float(found["shifted"].more.rpartition(" ")[2])
+    assert mean == pytest.approx(0.8, abs=0.051)  # 5 or 6 of ten thresholds for one of two classes
+    assert found["nothing"] == Measure(value=0.0, more="IoU 0.5 to 0.95: 0.0000")
 
 
 def test_a_loss_is_judged_by_what_rounds_the_file(tmp_path):
-    measured = {
-        "checkpoint": Precision(at_50=0.9, mean=0.5),
-        "saved_model": Precision(at_50=0.89, mean=0.5),
-        "tflite": Precision(at_50=0.89, mean=0.5),
-    }
-    model, tflite = metric.checks(measured, tmp_path, {"tflite": "int8"}, {})
-    assert not model.ok
-    assert tflite.ok
-    (_, told) = metric.checks(measured, tmp_path, {"tflite": ""}, {"tflite": "fast NMS keeps one class a place"})
-    assert told.bound is None
+    def judge(**more):
+        candidate = Candidate(format="tflite", open=lambda: None, tolerance=OTHER_RUNTIME, **more)  # type: ignore
+        return metric_check("mAP@0.5", candidate, Measure(value=0.89), Measure(value=0.9), tmp_path)
+
+    assert judge(loss="").state == "disagrees"
+    assert judge(loss="int8").state == "agrees"
+    told = judge(by_design="fast NMS keeps one class a place")
+    assert (told.bound, told.state) == (None, "differs by design")
 
 
 def test_what_cannot_be_evaluated(tmp_path, digits):

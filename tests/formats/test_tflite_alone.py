@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import snippet
 from PIL import Image
 
-from visionport import Options, export, exporter, prediction, reverify
+from visionport import Options, export, prediction, reverify
 from visionport.errors import ArtifactError, InputError, OptionError
 from visionport.tflite import preprocessing
 from visionport.tflite.flatbuffer import parse, serialize
@@ -59,7 +60,7 @@ def test_the_reports_snippet_pads_as_predict_does(made, digits, tmp_path, monkey
     Image.open(wide).save(folder / "image.jpg", quality=100)
     monkeypatch.chdir(folder)
     content = json.loads((folder / "manifest.json").read_text())
-    exec(exporter.snippet(content["artifacts"][0], content), found := {})
+    exec(snippet(content["artifacts"][0], content), found := {})
     best = expected["detections"][0]
     assert found["scores"][0, 0] == pytest.approx(best["score"], abs=0.02)
     assert found["classes"][0, 0] + 1 == best["class"]
@@ -144,15 +145,16 @@ def test_heads_give_no_detections(made, digits, tmp_path, head):
 def test_what_needs_the_export(made, digits, tmp_path):
     copy = Path(shutil.copy(made("plain") / "model.tflite", tmp_path))
     with pytest.raises(OptionError, match="is a TFLite file"):
-        prediction.predict(copy, [digits / "images" / "digits-0.jpg"], kind="saved_model")
+        prediction.predict(copy, [digits / "images" / "digits-0.jpg"], format="saved_model")
     with pytest.raises(InputError, match="verify wants the export directory"):
-        reverify.verify_export(copy)
+        reverify.verify(copy)
 
 
 def test_verify_tells_what_export_told(made, digits):
     """With calibration and the op's other mode."""
     folder = made("int8", quantize="int8", calibration=digits / "images")
-    checks, notes = reverify.verify_export(folder)
+    found = reverify.verify(folder)
+    checks, notes = found.checks, found.notes
     whats = [c.what for c in checks]
     assert "kept by fast NMS" in whats
     assert any(w.startswith("layer ") for w in whats)
@@ -171,7 +173,7 @@ def test_boxes_left_in_the_padded_frame(digits, tmp_path, resizer):
         how: dict[str, Any] = {"formats": formats, "config_override": f"{RESIZER.format(resizer)} {text}"}
         done = export(Options(**places, **how, images=(wide,)))
         assert done.agrees
-        answers += [prediction.predict(done.out, [wide], kind=kind)[0]["detections"] for kind in formats]
+        answers += [prediction.predict(done.out, [wide], format=kind)[0]["detections"] for kind in formats]
     assert len(answers[0]) > 2
     for found in answers[1:]:
         assert [d["class"] for d in found] == [d["class"] for d in answers[0]]

@@ -41,7 +41,7 @@ def detector(request, tmp_path_factory, digits):
     places = {"config": digits / api, "checkpoint": digits / api, "labels": digits / "label_map.pbtxt", "out": out}
     export(Options(**places, formats=("tflite",), verify=False, **KINDS[kind]))
     picture = pictures.read(digits / "images" / "digits-0.jpg")
-    run, _ = prediction.load(out)
+    run = prediction.load(out)
     found = run(picture)
     rows = zip(*(found[f"detection_{k}"] for k in ("classes", "scores", "boxes")), strict=True)
 
@@ -183,7 +183,7 @@ def test_the_snippet_for_coral(digits, tmp_path_factory, tmp_path):
     without = {'[load_delegate("libedgetpu.so.1")]': "[]", "model_edgetpu": "model"}
     picture = digits / "images" / "digits-0.jpg"
     printed = run_snippet(sys.executable, "Coral", out, picture, tmp_path, **without)
-    run, _ = prediction.load(out)
+    run = prediction.load(out)
     found = run(pictures.read(picture))
     expected = found["detection_classes"][found["detection_scores"] > 0.3]
     assert [int(line.split()[0]) + 1 for line in printed.splitlines()] == expected.tolist()

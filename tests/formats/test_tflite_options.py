@@ -13,7 +13,7 @@ from places import SHARED
 
 from visionport import Options, export, prediction, read_config
 from visionport.errors import InputError, OptionError
-from visionport.formats.tflite import ssd as tflite
+from visionport.formats.tflite.format import FORMAT as TFLITE
 from visionport.inputs import pictures as images
 from visionport.tflite import contents
 from visionport.tflite.edit import read_graph
@@ -49,7 +49,7 @@ def graph_of(folder: Path):
 
 def best(folder: Path, digits):
     """The detections of a bundled picture above 0.3, best first: [(class, score, box)]."""
-    run, _ = prediction.load(folder)
+    run = prediction.load(folder)
     found = run(images.read(digits / "images" / "digits-0.jpg"))
     rows = zip(*(found[f"detection_{k}"] for k in ("classes", "scores", "boxes")), strict=True)
     return [r for r in rows if r[1] > 0.3]
@@ -194,5 +194,6 @@ def test_readers_that_do_not_load_it_are_named(digits, tmp_path):
     assert notes["int8"][0].startswith("MediaPipe does not load model.tflite: it knows no int8 input.")
     resnet = "model { ssd { feature_extractor { type: 'ssd_resnet50_v1_fpn_keras' } } }"
     config = read_config(GOLDEN / "ssd_mobilenet_v2_fpnlite_640x640_coco17_tpu-8", resnet)
-    assert "With --tflite-input uint8" in tflite.refused_by(config, asked(digits).settled(False))
-    assert tflite.refused_by(config, asked(digits, tflite_input="uint8").settled(False)) == ""
+    (told,) = TFLITE.warnings(config, TFLITE.settle(config, asked(digits)))
+    assert "With --tflite-input uint8" in told
+    assert TFLITE.warnings(config, TFLITE.settle(config, asked(digits, tflite_input="uint8"))) == []

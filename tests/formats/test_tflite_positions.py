@@ -11,9 +11,10 @@ from golden_cases import GOLDEN
 
 from visionport.checkpoint.open import open_checkpoint
 from visionport.config import read_config
-from visionport.formats.tflite import ssd
+from visionport.formats.tflite.format import FORMAT as TFLITE
 from visionport.inputs import pictures
-from visionport.options import CALIBRATED, QUANTIZATIONS, Options
+from visionport.options import Options
+from visionport.tflite.kinds import CALIBRATED, QUANTIZATIONS
 
 PICTURES = Path(str(pictures.example("digits/images")))
 BOXES = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
@@ -49,7 +50,7 @@ def test_positions_and_names(models, tmp_path, kind, head, quantize):
     model, places = models[kind], dict.fromkeys(("config", "checkpoint", "out"), tmp_path)
     options = Options(**places, formats=("tflite",), quantize=quantize, tflite_head=head, **more)
     options.check()
-    interpreter = Interpreter(str(ssd.write(model, (), options, tmp_path)))
+    interpreter = Interpreter(str(TFLITE.write(model, (), options, tmp_path)))
     interpreter.allocate_tensors()
     (source,), outputs = interpreter.get_input_details(), interpreter.get_output_details()
     value = np.random.default_rng(0).integers(0, 255, source["shape"]).astype(source["dtype"])

@@ -15,9 +15,8 @@ from places import SHARED
 from visionport.cli import main
 from visionport.errors import InputError, MismatchError, OptionError, OutputError, UnsupportedError
 from visionport.formats import frozen_graph
-from visionport.graph import edit
+from visionport.graph import edit, sources, unfreeze
 from visionport.graph import freeze as freezing
-from visionport.graph.unfreeze import unfreeze
 from visionport.inputs import pictures
 from visionport.scripts import freeze_graph
 from visionport.scripts.flags import parse
@@ -26,6 +25,14 @@ v1 = tf.compat.v1
 METAS = sorted(SHARED.glob("real/tf1-*/*.meta"))
 SAME = 1e-6
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+def frozen_of(path, *, optimize=False, **how):
+    return freezing.freeze(freezing.GraphRequest(source=path, **how), optimize=optimize)
+
+
+def unfrozen_to(path, out, *, selection=unfreeze.NOTHING, **how):
+    return unfreeze.unfreeze(freezing.GraphRequest(source=path, **how), out, selection=selection)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["references", "resources"])
@@ -75,7 +82,7 @@ def assert_frozen(graph):
 @pytest.mark.parametrize("name", ["model.ckpt.meta", "graph.pb", "graph.pbtxt"])
 def test_a_graph_and_its_checkpoint(trained, name):
     folder, expected = trained
-    frozen = freezing.freeze(folder / name, checkpoint=folder / "model.ckpt", outputs=["answer"])
+    frozen = frozen_of(folder / name, checkpoint=folder / "model.ckpt", outputs=["answer"])
     assert_frozen(frozen.graph)
     assert (frozen.inputs, frozen.outputs, frozen.variables) == (("x",), ("answer",), 2)
     assert not any(n.device for n in frozen.graph.node)
@@ -86,7 +93,7 @@ def test_a_graph_and_its_checkpoint(trained, name):
 def test_names_chosen_and_optimised(trained):
     folder, expected = trained
     how = {"checkpoint": folder / "model.ckpt", "outputs": ["answer:0"], "optimize": True}
-    frozen = freezing.freeze(folder / "graph.pb", names={"x": "image", "answer": "scores"}, **how)
+    frozen = frozen_of(folder / "graph.pb", names={"x": "image", "answer": "scores"}, **how)
     assert (frozen.inputs, frozen.outputs) == (("image",), ("scores",))
     np.testing.assert_allclose(evaluate(frozen.graph, "scores:0", {"image:0": X}), expected, atol=SAME)
 
@@ -94,7 +101,7 @@ def test_names_chosen_and_optimised(trained):
 def test_an_inner_node_as_input(trained):
     folder, _ = trained
     how = {"checkpoint": folder / "model.ckpt", "outputs": ["answer"]}
-    frozen = freezing.freeze(folder / "graph.pb", inputs=["hidden"], **how)
+    frozen = frozen_of(folder / "graph.pb", inputs=["hidden"], **how)
     assert (frozen.inputs, frozen.variables) == (("hidden",), 1)
     np.testing.assert_allclose(evaluate(frozen.graph, "answer:0", {"hidden:0": X}), X + 5, atol=SAME)
 
@@ -102,12 +109,12 @@ def test_an_inner_node_as_input(trained):
 def test_unfrozen_saved_model_of_a_meta(trained, tmp_path):
     folder, expected = trained
     how = {"checkpoint": folder / "model.ckpt", "outputs": ["answer"]}
-    assert unfreeze(folder / "model.ckpt.meta", tmp_path / "saved", **how) == 2
+    assert unfrozen_to(folder / "model.ckpt.meta", tmp_path / "saved", **how) == 2
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
     assert {v.name for v in loaded.variables} == {"layer/w:0", "table:0"}
     answer = loaded.signatures["serving_default"](x=tf.constant(X))["answer"]
     np.testing.assert_allclose(answer, expected, atol=SAME)
-    frozen = freezing.freeze(tmp_path / "saved")
+    frozen = frozen_of(tmp_path / "saved")
     np.testing.assert_allclose(evaluate(frozen.graph, "answer:0", {"x:0": X}), expected, atol=SAME)
 
 
@@ -160,7 +167,7 @@ def saved(tmp_path_factory):
 
 def test_a_tf2_saved_model(saved):
     folder, expected = saved
-    frozen = freezing.freeze(folder)
+    frozen = frozen_of(folder)
     assert_frozen(frozen.graph)
     assert (frozen.inputs, set(frozen.outputs), frozen.variables) == (("image",), {"scores", "sum"}, 2)
     for name, value in expected.items():
@@ -168,7 +175,7 @@ def test_a_tf2_saved_model(saved):
 
 
 def test_another_signature(saved):
-    frozen = freezing.freeze(saved[0], signature="double")
+    frozen = frozen_of(saved[0], signature="double")
     assert (frozen.outputs, frozen.variables) == (("twice",), 0)
     np.testing.assert_allclose(evaluate(frozen.graph, "twice:0", {"image:0": X}), 2 * X, atol=SAME)
 
@@ -213,7 +220,7 @@ def test_some_variables_of_a_saved_model(options, trainable, count, tmp_path):
         variable.assign_sub(1e-3 * gradient)
     assert float(tf.reduce_sum(predict(pixels=image)["scores"] ** 2)) < float(loss)
     tf.saved_model.save(part, str(tmp_path / "again"), signatures=part.signatures)
-    frozen = freezing.freeze(tmp_path / "again")
+    frozen = frozen_of(tmp_path / "again")
     assert_frozen(frozen.graph)
     again = evaluate(frozen.graph, "scores:0", {"pixels:0": X})
     np.testing.assert_allclose(again, predict(pixels=image)["scores"], atol=SAME)
@@ -228,7 +235,7 @@ def test_lookup_tables(tmp_path):
         (fill,) = (op.name for op in v1.get_collection(v1.GraphKeys.TABLE_INITIALIZERS))
         (tmp_path / "graph.pb").write_bytes(graph.as_graph_def().SerializeToString())
     refused(UnsupportedError, "fills them", tmp_path / "graph.pb", outputs=["numbers"])
-    frozen = freezing.freeze(tmp_path / "graph.pb", outputs=["numbers", fill])
+    frozen = frozen_of(tmp_path / "graph.pb", outputs=["numbers", fill])
     with tf.Graph().as_default(), v1.Session() as session:
         v1.import_graph_def(frozen.graph, name="")
         session.run(fill)
@@ -239,7 +246,7 @@ def test_the_digits_detector(exported):
     """All outputs of its SavedModel, from a graph that leaves no variable and no function."""
     picture = next(iter(pictures.load(()).values()))[None]
     expected = tf.saved_model.load(str(exported / "saved_model")).signatures["serving_default"](tf.constant(picture))
-    frozen = freezing.freeze(exported / "saved_model")
+    frozen = frozen_of(exported / "saved_model")
     assert_frozen(frozen.graph)
     assert set(frozen.outputs) == set(expected)
     found = evaluate(frozen.graph, [f"{k}:0" for k in expected], {"input_tensor:0": picture})
@@ -256,7 +263,7 @@ def test_real_metas_without_collections(meta, tmp_path):
     command = [sys.executable, SHARED / "golden" / "make_checkpoint.py", meta.with_suffix(".index"), tmp_path]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
     checkpoint = Path(done.stdout.split()[-1])
-    frozen = freezing.freeze(meta, checkpoint=checkpoint)
+    frozen = frozen_of(meta, checkpoint=checkpoint)
     assert_frozen(frozen.graph)
     assert frozen.inputs == ("image_tensor",)
     assert {"detection_boxes", "detection_scores", "detection_classes", "num_detections"} <= set(frozen.outputs)
@@ -269,7 +276,7 @@ def test_real_metas_without_collections(meta, tmp_path):
     picture = next(iter(pictures.load(()).values()))[None]
     expected = evaluate(frozen.graph, {n: f"{n}:0" for n in frozen.outputs}, {"image_tensor:0": picture})
     found = model.signatures["serving_default"](image_tensor=tf.constant(picture))
-    again = freezing.freeze(tmp_path / "out" / "saved_model")
+    again = frozen_of(tmp_path / "out" / "saved_model")
     assert_frozen(again.graph)
     third = evaluate(again.graph, {n: f"{n}:0" for n in again.outputs}, {"image_tensor:0": picture})
     assert set(found) == set(expected) == set(third)
@@ -283,7 +290,7 @@ def test_real_metas_without_collections(meta, tmp_path):
 
 def refused(error, message, path, **how):
     with pytest.raises(error, match=message):
-        freezing.freeze(path, **how)
+        frozen_of(path, **how)
 
 
 def test_errors_of_graphs(trained, saved, tmp_path):
@@ -303,7 +310,7 @@ def test_errors_of_graphs(trained, saved, tmp_path):
         prefix=str(other), tensor_names=["layer/w", "tabel"], shape_and_slices=[""] * 2, tensors=[tf.zeros((2, 2)), 0.0]
     )
     with pytest.raises(MismatchError) as caught:
-        freezing.freeze(graph, checkpoint=other, outputs=["answer"])
+        frozen_of(graph, checkpoint=other, outputs=["answer"])
     kinds = {p.name: (p.kind, p.near) for p in caught.value.problems}
     assert kinds == {"layer/w": ("wrong shape", ""), "table": ("missing", "tabel")}
 
@@ -323,14 +330,14 @@ def test_errors_of_saved_models(saved, tmp_path):
 
 
 def test_what_is_written(saved, tmp_path):
-    text = freezing.freeze(saved[0]).graph
-    freezing.write(text, tmp_path / "a.pbtxt")
-    freezing.write(text, tmp_path / "a.pb")
-    assert freezing.read_graph(tmp_path / "a.pbtxt")[0] == frozen_graph.read(tmp_path / "a.pb")
+    text = frozen_of(saved[0]).graph
+    freezing.write_graph(text, tmp_path / "a.pbtxt")
+    freezing.write_graph(text, tmp_path / "a.pb")
+    assert sources.read_graph_def(tmp_path / "a.pbtxt")[0] == frozen_graph.read_graph_def(tmp_path / "a.pb")
     with pytest.raises(OutputError, match="--overwrite"):
-        freezing.write(text, tmp_path / "a.pb")
+        freezing.write_graph(text, tmp_path / "a.pb")
     with pytest.raises(OutputError, match="directory"):
-        freezing.write(text, tmp_path)
+        freezing.write_graph(text, tmp_path)
 
 
 # --- the command, and the old script ---
@@ -367,10 +374,10 @@ def test_freeze_graph(trained, saved, tmp_path):
         f"--input_meta_graph {folder}/model.ckpt.meta --input_binary true --checkpoint_version 2 --noclear_devices",
     ):
         script(f"{source} {graph}")
-        found = evaluate(frozen_graph.read(out), "answer:0", {"x:0": X})
+        found = evaluate(frozen_graph.read_graph_def(out), "answer:0", {"x:0": X})
         np.testing.assert_allclose(found, expected, atol=SAME)
     script(f"--input_saved_model_dir={saved[0]} --output_graph={out} --input_binary=true")
-    assert {"scores", "sum"} <= {n.name for n in frozen_graph.read(out).node}
+    assert {"scores", "sum"} <= {n.name for n in frozen_graph.read_graph_def(out).node}
     with pytest.raises(OptionError, match="said to be binary, but is text: --input_binary=false"):
         script(f"--input_graph={folder}/graph.pbtxt --input_binary {graph}")
     with pytest.raises(OptionError, match="said to be text, but is binary"):
@@ -392,7 +399,7 @@ def test_freeze_graph_of_some_variables(trained, tmp_path):
     line += f"--output_node_names=answer --output_graph={out}"
     for flag in ("--variable_names_denylist=table", "--variable_names_whitelist=layer/w"):
         script(f"{line} {flag}")
-        assert list(edit.variables(frozen_graph.read(out))) == ["table"]
+        assert list(edit.variables(frozen_graph.read_graph_def(out))) == ["table"]
 
 
 def test_freeze_graph_of_what_initializers_give(trained, tmp_path):
@@ -400,4 +407,4 @@ def test_freeze_graph_of_what_initializers_give(trained, tmp_path):
     out = tmp_path / "frozen.pb"
     line = f"--input_graph={folder}/graph.pb --input_binary=true --output_node_names=answer --output_graph={out}"
     script(f"{line} --initializer_nodes=layer/w/Assign,table/Assign")
-    np.testing.assert_allclose(evaluate(frozen_graph.read(out), "answer:0", {"x:0": X}), expected, atol=SAME)
+    np.testing.assert_allclose(evaluate(frozen_graph.read_graph_def(out), "answer:0", {"x:0": X}), expected, atol=SAME)

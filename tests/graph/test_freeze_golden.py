@@ -34,8 +34,8 @@ from visionport import Options, export
 v1 = tf.compat.v1
 case, checkpoint, image, out = map(Path, sys.argv[1:])
 export(Options(config=case / "pipeline.config", checkpoint=checkpoint, out=out, verify=False))
-frozen = freeze.freeze(out / "saved_model")
-freeze.write(frozen.graph, out / "frozen.pb")
+frozen = freeze.freeze(freeze.GraphRequest(source=out / "saved_model"))
+freeze.write_graph(frozen.graph, out / "frozen.pb")
 graph = v1.GraphDef.FromString((out / "frozen.pb").read_bytes())
 gone = {*edit.VARIABLES, *edit.CALLS, *edit.BRANCHES, "ReadVariableOp", "Assign", "AssignVariableOp"}
 assert not gone & {n.op for n in graph.node}

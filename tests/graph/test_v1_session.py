@@ -36,7 +36,7 @@ np.savez(answers, **dict(zip(names, found)))
 def check(out, digits, folder):
     import tensorflow as tf
 
-    graph = frozen_graph.read(out / "frozen_inference_graph.pb")
+    graph = frozen_graph.read_graph_def(out / "frozen_inference_graph.pb")
     ops = {n.op for n in graph.node}
     assert not ops & {*edit.VARIABLES, *edit.CALLS, *edit.BRANCHES}
     assert not graph.library.function

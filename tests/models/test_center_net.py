@@ -15,7 +15,7 @@ from visionport.checkpoint.open import open_checkpoint
 from visionport.config import read_config
 from visionport.errors import ConfigError, MismatchError, OptionError, UnsupportedError
 from visionport.formats.tflite import center_net as tflite_center_net
-from visionport.formats.tflite import ssd
+from visionport.formats.tflite.format import FORMAT as TFLITE
 from visionport.inputs.preprocessing import describe
 from visionport.inspection.fit import fit
 from visionport.options import Options
@@ -65,7 +65,7 @@ def test_masks_of_given_boxes_are_the_references(deepmac, tmp_path):
     from visionport.formats import saved_model
     from visionport.signatures import sign
 
-    path = saved_model.write(deepmac, sign(deepmac, ["image_and_boxes_tensor", "image_tensor"]), None, tmp_path)
+    path = saved_model.FORMAT.write(deepmac, sign(deepmac, ["image_and_boxes_tensor", "image_tensor"]), None, tmp_path)
     signatures = tf.saved_model.load(str(path)).signatures
     golden = np.load(DEEPMAC / "boxes.npz")
     given = {"input_tensor": tf.constant(picture("300x300")), "boxes": tf.constant(golden["boxes"])}
@@ -79,7 +79,7 @@ def test_masks_of_given_boxes_are_the_references(deepmac, tmp_path):
 def test_the_masks_of_the_models_own_boxes_are_the_same_either_way(deepmac):
     import tensorflow as tf
 
-    from visionport.signatures import more_specs
+    from visionport.inputs.types import more_specs
 
     prepared, shapes = deepmac.preprocess(tf.constant(picture("300x300")))  # square: no padding
     own = deepmac.detect(prepared, shapes)
@@ -89,9 +89,9 @@ def test_the_masks_of_the_models_own_boxes_are_the_same_either_way(deepmac):
 
 
 def test_other_models_take_no_boxes(digits):
-    from visionport.signatures import check_model
+    from visionport.inputs.types import check_model
 
-    with pytest.raises(UnsupportedError, match="image_and_boxes_tensor is for models that draw masks"):
+    with pytest.raises(UnsupportedError, match="image_and_boxes_tensor: it is for models that draw masks"):
         check_model(["image_and_boxes_tensor"], read_config(digits / "tf2"))
 
 
@@ -145,8 +145,8 @@ def written(keypoints, tmp_path, **options):
     model, prefix = keypoints
     chosen = Options(config=KEYPOINTS, checkpoint=prefix, out=tmp_path, formats=("tflite",), **options)
     chosen.check()
-    ssd.check(model.config, chosen)
-    return ssd.write(model, [], chosen, tmp_path)
+    TFLITE.check(model.config, chosen)
+    return TFLITE.write(model, [], chosen, tmp_path)
 
 
 def interpreter(path):
@@ -204,7 +204,7 @@ def test_what_8_bits_cost_each_layer(keypoints, digits, tmp_path):
     path = written(keypoints, tmp_path, **more)
     options = Options(config=KEYPOINTS, checkpoint=prefix, out=tmp_path, formats=("tflite",), **more)
     how = describe(model.config.model.resizer, model.meta.normalization(model.config.model))
-    found = ssd.layers(model, options, path, {"preprocessing": how}, [picture("128x128")[0]])
+    found = TFLITE.layers(model, options, path, {"preprocessing": how}, [picture("128x128")[0]])
     assert len(found) > 20
     assert all(10 < layer.signal < 100 for layer in found)
 

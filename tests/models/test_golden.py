@@ -104,7 +104,7 @@ def test_saved_model_against_the_reference(steady, tmp_path):
     from visionport.signatures import sign
 
     folder, model, _ = steady
-    path = saved_model.write(model, sign(model, ["image_tensor"]), None, tmp_path)
+    path = saved_model.FORMAT.write(model, sign(model, ["image_tensor"]), None, tmp_path)
     command = [sys.executable, GOLDEN / "compare.py", folder, path, "--images", GOLDEN / "images"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if done.returncode and folder.name in ROUNDED:
@@ -131,7 +131,7 @@ def test_frozen_graph_against_the_saved_model(case, exported):
     from visionport.prediction import load
 
     folder, *_ = case
-    saved_model, frozen = (load(exported, kind)[0] for kind in ("saved_model", "frozen_graph"))
+    saved_model, frozen = (load(exported, format=kind) for kind in ("saved_model", "frozen_graph"))
     for image, _ in goldens(folder):
         a, b = saved_model(image[0]), frozen(image[0])
         assert set(a) == set(b)
@@ -161,7 +161,7 @@ def test_tflite_against_the_reference(case, tmp_path):
 
     They are of float32 files. A quantisation-aware checkpoint's 8-bit file has their scores within four levels of 256.
     """
-    from visionport.formats.tflite import ssd as tflite
+    from visionport.formats.tflite.format import FORMAT as TFLITE
     from visionport.models.build import build
     from visionport.options import Options
 
@@ -173,7 +173,7 @@ def test_tflite_against_the_reference(case, tmp_path):
     model = build(read_config(folder / "pipeline.config"), open_checkpoint(prefix))
     asked = {"formats": ("tflite",), "tflite_nms": "fast", "max_detections": 10}
     options = Options(config=folder, checkpoint=prefix, out=tmp_path, quantize="none", **asked)
-    boxes, classes, scores, count = tflite_answer(tflite.write(model, [], options, tmp_path))
+    boxes, classes, scores, count = tflite_answer(TFLITE.write(model, [], options, tmp_path))
     named = {k.split("/", 2)[2]: golden[k] for k in golden.files if k.startswith("output/")}
     # TF1's file has the op's own order, TF2's the converter's: count, scores, classes, boxes.
     op, call = "TFLite_Detection_PostProcess", "StatefulPartitionedCall"
@@ -184,5 +184,5 @@ def test_tflite_against_the_reference(case, tmp_path):
     np.testing.assert_array_equal(classes, reference[1])
     np.testing.assert_allclose(boxes, reference[0], atol=1e-4)
     if model.config.quantized:
-        path = tflite.write(model, [], dataclasses.replace(options, quantize=None), tmp_path)
+        path = TFLITE.write(model, [], dataclasses.replace(options, quantize=None), tmp_path)
         np.testing.assert_allclose(tflite_answer(path)[2], reference[2], atol=4 / 256)

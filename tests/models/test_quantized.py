@@ -10,9 +10,11 @@ from visionport.checkpoint.params import Params, show
 from visionport.config import BatchNorm, Hyperparams, read_config
 from visionport.errors import MismatchError, OptionError, UnsupportedError
 from visionport.formats.tflite import heads as tflite_heads
+from visionport.tasks.detection.comparison import compare_answers
 from visionport.tflite import edit
 from visionport.tflite import trained as tflite_trained
-from visionport.verification import checks as verify
+from visionport.verification.bounds import FAKE_QUANTIZED
+from visionport.verification.checks import agree
 
 RANDOM = np.random.default_rng(0)
 BN = {
@@ -186,17 +188,17 @@ WRONG = {
 @pytest.mark.parametrize("text", WRONG)
 def test_what_the_8_bits_cannot_do(tf1, text):
     with pytest.raises(OptionError, match=text):
-        tflite_heads.check(tf1("graph_rewriter { }"), asked(**WRONG[text]))
+        tflite_heads.check_quantization(tf1("graph_rewriter { }"), asked(**WRONG[text]))
 
 
 def test_8_bits_are_the_default_of_such_a_checkpoint_alone(tf1):
     quantized, plain = tf1("graph_rewriter { }"), tf1()
-    assert asked().settled(quantized.quantized).quantize == "uint8"
-    assert asked().settled(plain.quantized).quantize == "none"
+    assert tflite_heads.settled_quantization(quantized, asked()) == "uint8"
+    assert tflite_heads.settled_quantization(plain, asked()) == "none"
     for options in ({}, {"quantize": "none", "tflite_input": "float"}, {"tflite_head": "raw"}, {"quantize": "uint8"}):
-        tflite_heads.check(quantized, asked(**options))
+        tflite_heads.check_quantization(quantized, asked(**options))
     with pytest.raises(OptionError, match="needs --calibration"):
-        tflite_heads.check(plain, asked(quantize="uint8"))
+        tflite_heads.check_quantization(plain, asked(quantize="uint8"))
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +206,7 @@ def network():
     """Four anchors' codes and scores of 2 classes by a fake-quantised network, as a frozen graph."""
     import tensorflow as tf
 
-    from visionport.formats import frozen_graph
+    from visionport.graph.function import freeze_function
     from visionport.ops import nn
 
     s = scope({
@@ -218,7 +220,7 @@ def network():
         return {"box_encodings": codes, "class_scores": tf.sigmoid(logits)}
 
     spec = tf.TensorSpec((1, 2, 2, 3), tf.float32, name="image")
-    return frozen_graph.freeze(tf.function(heads, autograph=False).get_concrete_function(spec), {"image": "image"})
+    return freeze_function(tf.function(heads, autograph=False).get_concrete_function(spec), {"image": "image"})
 
 
 PIXELS = RANDOM.integers(0, 256, (1, 2, 2, 3), np.uint8)
@@ -314,10 +316,9 @@ def test_artifacts_are_judged_by_what_a_moved_picture_does_to_the_checkpoint(off
         return {"raw_detection_scores": raw, **rows}
 
     here = np.array([0, 0, 0.5, 0.5])
-    tolerance = verify.tolerances_for(["frozen_graph"], quantized=True)["frozen_graph"]
-    how: Any = {"tolerance": tolerance, "moved": answer(0.1, here)}
-    checks = verify.compare("frozen_graph", "a.jpg", answer(0, here), answer(off, here), **how)
+    how: Any = {"tolerance": FAKE_QUANTIZED, "moved": answer(0.1, here)}
+    checks = compare_answers("frozen_graph", "a.jpg", answer(0, here), answer(off, here), **how)
     assert [c.what for c in checks[:2]] == [f"raw_detection_scores, {w}" for w in ("median", "99th percentile")]
-    assert verify.agree(checks) == agrees
+    assert agree(checks) == agrees
     # Where moving the picture loses no detection, an artifact may not either.
-    assert not verify.agree(verify.compare("frozen_graph", "a.jpg", answer(0, here), answer(0, here + 0.1), **how))
+    assert not agree(compare_answers("frozen_graph", "a.jpg", answer(0, here), answer(0, here + 0.1), **how))

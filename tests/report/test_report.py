@@ -11,7 +11,6 @@ from PIL import Image
 
 from visionport.report.page import (
     ArtifactView,
-    CheckView,
     PictureView,
     Report,
     SignatureView,
@@ -19,6 +18,7 @@ from visionport.report.page import (
     render,
     write_report,
 )
+from visionport.verification.checks import Check
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
@@ -54,14 +54,12 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def check(what="scores", image="a.jpg", measured=1e-6, bound=1e-4, ok=True, **more):
-    return CheckView(what=what, image=image, measured=measured, bound=bound, ok=ok, **more)
+def check(what="scores", picture="a.jpg", measured=1e-6, bound: float | None = 1e-4, **more):
+    return Check(artifact="x", what=what, picture=picture, measured=measured, bound=bound, **more)
 
 
-def artifact(kind="saved_model", path="saved_model", agrees: bool | None = True, checks=None, **more):
-    return ArtifactView(
-        format=kind, path=path, size=4_612_345, agrees=agrees, checks=(check(),) if checks is None else checks, **more
-    )
+def artifact(title="SavedModel", path="saved_model", checks=None, **more):
+    return ArtifactView(title=title, path=path, size=4_612_345, checks=(check(),) if checks is None else checks, **more)
 
 
 def report(*artifacts, **more):
@@ -84,12 +82,18 @@ def full():
     )
     return report(
         artifact(signatures=(signature,), snippet="import tensorflow as tf\n\ntf.saved_model.load('saved_model')\n"),
-        artifact("frozen_graph", "frozen_inference_graph.pb", None, ()),
+        artifact("Frozen graph", "frozen_inference_graph.pb", ()),
         artifact(
-            "tflite",
+            "TFLite",
             "model.tflite",
-            checks=(check(), check("boxes", measured=0.97, bound=0.95, at_least=True, unit="of all", notes="float16")),
+            checks=(
+                check(),
+                check("boxes", measured=0.97, bound=0.95, at_least=True, notes="float16"),
+                check("kept", measured=0.5, bound=None, by_design="as asked for"),
+                check("layer", picture="", data="calibration", measured=31, bound=None),
+            ),
         ),
+        noun="detections",
         warnings=("No label map.",),
         pictures=(PictureView(name="a.jpg", columns=(("Checkpoint", picture), ("TFLite", png.getvalue()))),),
     )
@@ -124,7 +128,9 @@ def test_everything_is_there():
         "fixed 320x320, aspect lost", "No label map.", "SavedModel", "Frozen graph", "TFLite", "saved_model",
         "frozen_inference_graph.pb", "model.tflite", "4.61 MB", "4,612,345 bytes", "serving_default", "input_tensor",
         "uint8", "[?, ?, ?, 3]", "detection_boxes", "float32", "[?, 100, 4]", "scores", "1e-6", "≤ 1e-4", "boxes",
-        "0.97 of all", "≥ 0.95 of all", "float16", "not verified",
+        "0.97", "≥ 0.95", "float16", "not verified", "by design",
+        "as asked for", "not judged", "calibration",
+        "5 measurements on 1 picture: 3 within their bound, 1 different by design",
     ):  # fmt: skip
         assert text in page.text, text
     assert page.texts["pre"] == "import tensorflow as tf\n\ntf.saved_model.load('saved_model')"
@@ -167,11 +173,11 @@ def test_large_pictures_shrink_and_the_given_one_does_not():
     ],
 )
 def test_the_headline_is_the_verdict(agrees, headline):
-    kinds = ("saved_model", "frozen_graph", "tflite")
-    bad = (check(measured=0.5, ok=False),)
+    titles = ("SavedModel", "Frozen graph", "TFLite")
+    bad = (check(measured=0.5),)
     artifacts = [
-        artifact(kind, f"{kind}.x", agree, () if agree is None else bad if agree is False else None)
-        for kind, agree in zip(kinds, agrees, strict=False)
+        artifact(title, f"{title}.x", () if agree is None else bad if agree is False else None)
+        for title, agree in zip(titles, agrees, strict=False)
     ]
     page = Page(render(report(*artifacts)))
     assert page.texts["title"] == f"my detector: {headline}"
@@ -184,21 +190,32 @@ def test_the_headline_is_the_verdict(agrees, headline):
 
 
 def test_disagreement_is_counted():
-    checks = (check(), check(image="b.jpg", measured=0.5, ok=False), check("boxes"))
-    page = Page(render(report(artifact(checks=checks, agrees=False))))
-    assert "1 of 3 measurements on 2 images is outside the bound." in page.text
+    checks = (check(), check(picture="b.jpg", measured=0.5), check("boxes"))
+    page = Page(render(report(artifact(checks=checks))))
+    assert "1 measurement is outside the bound: 3 measurements on 2 pictures: 2 within their bound" in page.text
     assert "1 of 2 outside" in page.text
-    assert " outside the bound" not in Page(render(report(artifact(checks=(), agrees=False)))).text
+    assert " outside the bound" not in Page(render(report(artifact(checks=())))).text
+
+
+def test_what_was_not_judged_has_no_tick():
+    told = (check(), check("layer", bound=None), check("boxes", bound=None, by_design="fast NMS"))
+    html = render(report(artifact(checks=told)))
+    rows = re.findall(r'<tr><th scope="row">(\w+)<.*?badge (\w+)', html.split("<details>")[0], re.DOTALL)
+    assert rows == [("scores", "good"), ("layer", "unknown"), ("boxes", "design")]
+
+
+def test_an_artifact_of_which_nothing_was_judged_is_not_verified():
+    assert "Not verified" in Page(render(report(artifact(checks=(check(bound=None),))))).texts["title"]
 
 
 @pytest.mark.parametrize(
     ("checks", "worst"),
     [
-        ((check(measured=1e-6), check(measured=3e-5, image="b.jpg")), "3e-5"),
-        ((check(measured=5e-5, bound=1), check(measured=3e-5, image="b.jpg")), "3e-5"),  # bounds differ
+        ((check(measured=1e-6), check(measured=3e-5, picture="b.jpg")), "3e-5"),
+        ((check(measured=5e-5, bound=1), check(measured=3e-5, picture="b.jpg")), "3e-5"),  # bounds differ
         ((check(measured=0.99, bound=0.9, at_least=True), check(measured=0.93, bound=0.9, at_least=True)), "0.93"),
-        ((check(measured=float("nan"), ok=False), check(measured=9, ok=False)), "nan"),
-        ((check(measured=0, bound=0), check(measured=2, bound=0, ok=False)), "2"),
+        ((check(measured=float("nan")), check(measured=9)), "nan"),
+        ((check(measured=0, bound=0), check(measured=2, bound=0)), "2"),
     ],
 )
 def test_a_row_a_kind_of_check_tells_the_worst(checks, worst):
@@ -212,7 +229,7 @@ def test_text_from_outside_is_escaped():
     evil = "<b onload='x'>&\"</style><script>"
     tensor = TensorView(name=evil, dtype=evil, shape=evil)
     signature = SignatureView(name=evil, inputs=(tensor,), outputs=(tensor,))
-    bad = artifact(evil, evil, None, (check(evil, evil, unit=evil, notes=evil),), signatures=(signature,), snippet=evil)
+    bad = artifact(evil, evil, (check(evil, evil, notes=evil),), signatures=(signature,), snippet=evil)
     picture = PictureView(name=evil, columns=((evil, Image.new("RGB", (8, 8))),))
     texts = dict.fromkeys(("title", "architecture", "config", "checkpoint", "input"), evil)
     html = render(report(bad, bad, **texts, warnings=(evil,), pictures=(picture,)))
@@ -220,11 +237,11 @@ def test_text_from_outside_is_escaped():
     assert "script" not in {tag for tag, _ in page.tags}
     assert "b" not in {tag for tag, _ in page.tags}
     assert page.text.count(evil) > 30
-    assert page.attributes("img")[0]["alt"] == f"{evil}: detections of {evil}"
+    assert page.attributes("img")[0]["alt"] == f"{evil}: answers of {evil}"
 
 
 def test_formats_that_repeat_are_told_apart_by_path():
-    two = (artifact("tflite", "model.tflite"), artifact("tflite", "model_int8.tflite", False))
+    two = (artifact("TFLite", "model.tflite"), artifact("TFLite", "model_int8.tflite", (check(measured=1),)))
     page = Page(render(report(*two)))
     assert "TFLite (model_int8.tflite) disagrees with the checkpoint" in page.texts["header"]
     assert "TFLite (model.tflite) agrees." in page.texts["header"]

@@ -291,7 +291,7 @@ def test_input_types_and_shapes(tf1, tmp_path, capsys, line, node, dtype, shape)
     line = given(tf1, out) + f"{line} --additional_output_tensor_names {more}"
     status, told = run("export_inference_graph", line, capsys)
     assert status == 0, told.err
-    nodes = {n.name: n for n in frozen_graph.read(out / "frozen_inference_graph.pb").node}
+    nodes = {n.name: n for n in frozen_graph.read_graph_def(out / "frozen_inference_graph.pb").node}
     assert nodes[node].op == "Placeholder"
     assert nodes[node].attr["dtype"].type == TYPES[dtype]
     assert [d.size for d in nodes[node].attr["shape"].shape.dim] == shape
@@ -361,7 +361,7 @@ def test_tflite_graph_without_the_op_runs_as_the_tflite_file(tf1, tmp_path, caps
     shape = [d.size for d in nodes["normalized_input_image_tensor"].attr["shape"].shape.dim]
     image = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        tf.compat.v1.import_graph_def(frozen_graph.read(out / "tflite_graph.pb"), name="")
+        tf.compat.v1.import_graph_def(frozen_graph.read_graph_def(out / "tflite_graph.pb"), name="")
         names = ["raw_outputs/box_encodings:0", "raw_outputs/class_predictions:0", "anchors:0"]
         codes, scores, anchors = session.run(names, {"normalized_input_image_tensor:0": image})
     assert codes.shape == (1, len(anchors), 4)

@@ -172,16 +172,19 @@ def test_export_looks_at_its_file(digits, tmp_path, monkeypatch):
 def test_what_fast_nms_loses(exported, digits):
     from visionport import manifest
     from visionport.inputs import pictures as images
+    from visionport.inputs.preprocessing import prepare
     from visionport.tflite import nms
 
     pictures = {"digits-3": images.read(digits / "images" / "digits-3.jpg")}
-    found = nms.compare(exported / "model.tflite", manifest.read(exported), pictures)
+    how = manifest.read(exported)["preprocessing"]
+    feeds = {name: prepare(picture, how)[0] for name, picture in pictures.items()}
+    found = nms.compare_modes(exported / "model.tflite", feeds)
     assert found
-    (check,) = found.checks
-    assert 0 < check.measured < 1  # one class a place
-    assert check.bound is None
-    assert check.notes.endswith("above 0.3")
+    (kept,) = found.kept.values()
+    assert 0 < kept.share < 1  # one class a place
+    assert kept.in_words.startswith(f"{kept.kept} of {kept.all} kept; ")
+    assert kept.in_words.endswith("above 0.3")
     assert found.fast > 0
     assert "fast NMS takes" in found.in_words
-    recorded = json.loads((exported / "verify.json").read_text())["checks"]
-    assert sum(c["what"] == "kept by fast NMS" for c in recorded) == 2
+    recorded = [c for c in json.loads((exported / "verify.json").read_text())["checks"] if "fast NMS" in c["what"]]
+    assert [c["state"] for c in recorded] == ["not judged"] * 2

@@ -5,8 +5,6 @@ from pathlib import Path
 from visionport.checkpoint.read import OBJECT_GRAPH, VALUE, Checkpoint
 from visionport.checkpoint.saved_model import object_graph
 
-# Where the reference puts it: exporter_lib_v2.py; exporter.py.
-PLACES = {"tf2": "checkpoint/ckpt-0", "tf1": "model.ckpt"}
 KEPT = ("model", "save_counter")  # children of a TF2 checkpoint's root
 
 
@@ -14,9 +12,10 @@ def write(checkpoint: Checkpoint, model, folder: Path) -> Path:
     """Writes the checkpoint and its state file into an export directory; returns its prefix."""
     import tensorflow as tf
 
-    prefix = folder / PLACES[model.config.api]
+    lineage = model.config.lineage
+    prefix = folder / lineage.checkpoint_place
     prefix.parent.mkdir(exist_ok=True)
-    if model.config.api == "tf1":
+    if lineage.checkpoint == "tf1":
         tensors = named_tensors(checkpoint, model.params)
     elif checkpoint.kind == "tf2":
         tensors = object_tensors(checkpoint, model.params)

@@ -7,7 +7,7 @@ import click
 
 from visionport.commands.common import DISAGREES, Listed, flat, quiet, show, verbose
 from visionport.errors import OptionError
-from visionport.options import QUANTIZATIONS
+from visionport.tflite.kinds import QUANTIZATIONS
 
 
 class Numbers(click.ParamType):
@@ -94,10 +94,10 @@ def convert(source, out, tags, input_arrays, output_arrays, quantize_exclude, sh
         ends = f"{', '.join(done.inputs)} -> {', '.join(done.outputs)}"
         print(f"{done.out}  {done.size / 1e6:.1f} MB, converted in {done.seconds:.1f} s: {ends}")
         if done.checks:
-            from visionport.tflite import layers as tflite_layers
+            from visionport.verification.layers import layer_checks
             from visionport.verification.table import table
 
-            show(table([*done.checks, *tflite_layers.checks(done.layers)]))
+            show(table([*done.checks, *layer_checks(done.layers)]))
     if not done.agrees:
         print("The file disagrees with its source: see the table above.", file=sys.stderr)
         sys.exit(DISAGREES)

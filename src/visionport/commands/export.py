@@ -8,8 +8,9 @@ from click.core import ParameterSource
 
 from visionport.checkpoint.selection import Selection
 from visionport.commands.common import DISAGREES, Batch, Listed, Pair, flat, quiet, show, unique, verbose
+from visionport.commands.format_options import format_options, list_fields
 from visionport.errors import OptionError
-from visionport.options import FORMATS, QUANTIZATIONS, TFLITE_HEADS, TFLITE_INPUTS, TFLITE_NMS, TFLITE_OUTPUTS, Options
+from visionport.options import FORMATS, Options
 
 
 @click.command(
@@ -78,72 +79,21 @@ Examples:
     metavar="REGEX",
     help="Variables whose names match stay; without --freeze all others become constants. Repeatable.",
 )
-@click.option("--opencv", is_flag=True, help="Beside the frozen graph, the text graph that OpenCV's dnn module wants.")
-@click.option(
-    "--tflite-nms",
-    type=click.Choice(TFLITE_NMS),
-    help="NMS of the TFLite op. Default: the config's own kind: regular, or fast where it is class-agnostic.",
-)
-@click.option("--max-detections", type=int, help="Of the TFLite file. Default: the config's.")
-@click.option(
-    "--tflite-keypoints/--no-tflite-keypoints",
-    default=True,
-    show_default=True,
-    help="A CenterNet's keypoints too in the TFLite file.",
-)
-@click.option(
-    "--quantize",
-    type=click.Choice(QUANTIZATIONS),
-    help="Of the TFLite file. Default: none; uint8 of a quantisation-aware checkpoint, which needs no calibration.",
-)
-@click.option(
-    "--calibration",
-    type=Path,
-    help="For int8, uint8 and int16x8: a folder, or a TFRecord of tf.Examples, of about 100 typical pictures.",
-)
-@click.option(
-    "--tflite-input",
-    type=click.Choice(TFLITE_INPUTS),
-    help="float: normalised. uint8: pixels, normalised inside. int8: with --quantize int8. Default: float; uint8 with "
-    "--quantize uint8.",
-)
-@click.option(
-    "--tflite-head",
-    type=click.Choice(TFLITE_HEADS),
-    default="detections",
-    show_default=True,
-    help="detections: with the NMS op. decoded: boxes and scores of all anchors. raw: box encodings and scores.",
-)
-@click.option("--detections-per-class", type=int, help="Of the TFLite op's regular NMS. Default: the config's.")
-@click.option(
-    "--classes-per-detection", type=int, default=1, show_default=True, help="Of the TFLite op. More is refused."
-)
-@click.option(
-    "--tflite-outputs",
-    type=click.Choice(TFLITE_OUTPUTS),
-    default="both",
-    show_default=True,
-    help="Names in the TFLite signature: detection_boxes and so on, output_0 (count) to output_3 (boxes), or both.",
-)
-@click.option(
-    "--quantize-exclude",
-    type=Listed(),
-    multiple=True,
-    help="What stays float32 with --quantize int8 or uint8: TFLite ops (DEPTHWISE_CONV_2D), or regular expressions "
-    "over layers' names.",
-)
+@format_options
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Run each artifact against the checkpoint.")
 @click.option(
     "--image", "images", type=Path, multiple=True, help="Picture to verify on; repeatable. Default: bundled ones."
 )
 @click.option(
-    "--evaluate", type=Path, help="TFRecord of labelled pictures: mean average precision of checkpoint and artifacts."
+    "--evaluate",
+    type=Path,
+    help="Labelled pictures, a TFRecord: how good checkpoint and artifacts are, for a detector mean average precision.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 @click.option("--merge", is_flag=True, help="Put it into a directory of other files, and overwrite none of them.")
 @quiet
 @verbose
-def export(formats, inputs, quantize_exclude, meta, sources, ends, quiet, verbose, **rest):
+def export(formats, inputs, meta, sources, ends, quiet, verbose, **rest):
     """Write a checkpoint's artifacts, and verify them."""
     if (sources or ends) and not meta:
         raise OptionError("--inputs and --outputs name nodes of a graph given by --meta. An input type is --input.")
@@ -153,13 +103,14 @@ def export(formats, inputs, quantize_exclude, meta, sources, ends, quiet, verbos
     if meta:
         export_meta(meta, flat(sources), flat(ends), quiet, rest)
         return
-    lists = {"formats": formats, "inputs": inputs, "quantize_exclude": quantize_exclude}
+    lists = {"formats": formats, "inputs": inputs} | {name: rest.pop(name) for name in list_fields()}
     run_export(Options(**{k: unique(flat(v)) for k, v in lists.items()}, **rest), quiet, verbose)
 
 
 def export_meta(meta: Path, inputs, outputs, quiet: bool, rest) -> None:
     """`--meta`: a SavedModel with variables of any TF1 graph."""
     from visionport.graph import unfreeze
+    from visionport.graph.freeze import GraphRequest
 
     context = click.get_current_context()
     given = [n for n in context.params if context.get_parameter_source(n) is not ParameterSource.DEFAULT]
@@ -168,8 +119,8 @@ def export_meta(meta: Path, inputs, outputs, quiet: bool, rest) -> None:
         raise OptionError(f"{', '.join(wrong)}: not for --meta, which takes a graph as it is. Leave it out.")
     selection = Selection(freeze=rest["freeze"], keep=rest["keep"])
     selection.check()
-    how = {"checkpoint": rest["checkpoint"], "inputs": inputs, "outputs": outputs, "selection": selection}
-    count = unfreeze.export_meta(meta, rest["out"], **how)
+    request = GraphRequest(source=meta, checkpoint=rest["checkpoint"], inputs=inputs, outputs=outputs)
+    count = unfreeze.export_meta(request, rest["out"], selection=selection)
     if not quiet:
         print(f"{rest['out'] / unfreeze.NAME}  {count} variables")
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from visionport.checkpoint.selection import Selection
 from visionport.commands.common import Listed, flat, quiet
 from visionport.errors import OptionError
 
@@ -70,29 +69,25 @@ def freeze(
     quiet,
 ):
     """Any TensorFlow model to one graph of constants: a SavedModel, or a .pb, .pbtxt or .meta with a checkpoint."""
-    from visionport import staging
-    from visionport.graph import freeze as freezing
-    from visionport.graph import unfreeze
+    from visionport.graph import public
 
-    selection = Selection(freeze=freeze_, keep=keep)
-    selection.check()
-    how = {"checkpoint": checkpoint, "tags": flat(tags) or None, "signature": signature}
-    how |= {"inputs": flat(inputs), "outputs": flat(outputs), "names": renames(flat(names))}
-    if unfrozen or selection:
-        if optimize or overwrite:
-            raise OptionError(
-                "--optimize and --overwrite are for frozen graphs: leave them out where a SavedModel is written "
-                "(--unfrozen, --freeze, --keep)."
-            )
-        count = unfreeze.unfreeze(source, out, selection=selection, **how)
-        text = f"{count} variables"
-    else:
-        staging.check_file(out, overwrite=overwrite)
-        frozen = freezing.freeze(source, optimize=optimize, **how)
-        freezing.write(frozen.graph, out, overwrite=overwrite)
-        text = f"{', '.join(frozen.inputs)} -> {', '.join(frozen.outputs)}; {frozen.variables} variables frozen"
+    done = public.freeze(
+        source,
+        out,
+        checkpoint=checkpoint,
+        tags=flat(tags),
+        signature=signature,
+        inputs=flat(inputs),
+        outputs=flat(outputs),
+        names=renames(flat(names)),
+        optimize=optimize,
+        unfrozen=unfrozen,
+        freeze=freeze_,
+        keep=keep,
+        overwrite=overwrite,
+    )
     if not quiet:
-        print(f"{out}  {text}")
+        print(done)
 
 
 def renames(given) -> dict[str, str]:

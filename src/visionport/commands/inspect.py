@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from visionport.commands.common import DISAGREES, DONE, print_json, show
-from visionport.errors import OptionError
 
 
 @click.command(
@@ -27,47 +26,9 @@ def inspect(path, config, config_override, as_json):
 
     With --config: whether the checkpoint fits it (exit status 0, or 1 with a table).
     """
-    from visionport.checkpoint.open import open_checkpoint
-    from visionport.inspection import checkpoint as inspection
-    from visionport.inspection import fit
+    from visionport.inspection.inspect import inspect as look
 
-    kind = kind_of(path)
-    if kind and (config or config_override):
-        raise OptionError(f"--config is for checkpoints, and {path} is a {kind}. Leave it out.")
-    if kind:
-        show_artifact(path, kind, as_json)
-        return
+    found = look(path, config=config, config_override=config_override)
+    print_json(found.facts) if as_json else show(found.render(found.facts))
     if config:
-        fitted = fit.fit(path, config, config_override)
-        print_json(fitted) if as_json else show(fit.render(fitted))
-        sys.exit(DONE if fitted["fits"] else DISAGREES)
-    description = inspection.describe_checkpoint(open_checkpoint(path))
-    print_json(description) if as_json else show(inspection.render(description))
-
-
-def kind_of(path: Path) -> str:
-    """What an artifact is; "" for a checkpoint."""
-    from visionport.graph.freeze import SAVED_MODEL
-
-    if path.suffix == ".tflite" and path.is_file():
-        return "TFLite file"
-    if path.name in SAVED_MODEL or any((path / name).is_file() for name in SAVED_MODEL):
-        return "SavedModel"
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(8)[4:] == b"TFL3":
-                return "TFLite file"
-    return "graph" if path.suffix in (".pb", ".pbtxt", ".meta") and path.is_file() else ""
-
-
-def show_artifact(path: Path, kind: str, as_json: bool) -> None:
-    from visionport.inspection import graph as inspection_graph
-    from visionport.inspection import tflite as inspection_tflite
-    from visionport.tflite import contents
-
-    if kind == "TFLite file":
-        found = contents.describe(path)
-        print_json(found) if as_json else show(inspection_tflite.render(found))
-    else:
-        found = inspection_graph.describe(path)
-        print_json(found) if as_json else show(inspection_graph.render(found))
+        sys.exit(DONE if found["fits"] else DISAGREES)

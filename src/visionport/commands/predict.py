@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from visionport.commands.common import print_json
-from visionport.options import FORMATS
+from visionport.formats import FORMATS
 
 
 @click.command(
@@ -19,7 +19,7 @@ Examples:
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(FORMATS),
+    type=click.Choice([*FORMATS]),
     help="Which artifact of an export directory. Default: the first.",
 )
 @click.option("--min-score", type=float, default=0.3, show_default=True, help="Leave out detections below.")
@@ -37,7 +37,13 @@ def predict(artifact, images, kind, min_score, draw, draw_dir, side, out):
     from visionport import prediction as predictor
 
     answers = predictor.predict(
-        artifact, images, kind=kind, min_score=min_score, draw=draw or bool(draw_dir), draw_dir=draw_dir, side=side
+        artifact,
+        images,
+        format=kind,
+        min_score=min_score,
+        draw=draw or bool(draw_dir),
+        draw_dir=draw_dir,
+        side_inputs=side,
     )
     if out:
         from visionport.manifest import write_json

@@ -19,19 +19,19 @@ Examples:
 @click.option(
     "--image", "images", type=Path, multiple=True, help="Picture to verify on; repeatable. Default: bundled ones."
 )
-@click.option("--evaluate", type=Path, help="TFRecord of labelled pictures: mean average precision of each artifact.")
+@click.option("--evaluate", type=Path, help="Labelled pictures, a TFRecord: how good each artifact is.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def verify(directory, images, evaluate, as_json):
     """Run every artifact of an export directory against the checkpoint in it."""
     from visionport import reverify
-    from visionport.verification.checks import agree, record
+    from visionport.verification.checks import record
     from visionport.verification.table import table
 
-    checks, notes = reverify.verify_export(directory, images, evaluate)
+    found = reverify.verify(directory, images, evaluate=evaluate)
     if as_json:
-        print_json(record(checks))
+        print_json(record(found.checks))
     else:
-        show(table(checks))
-        for note in notes:
+        show(table(found.checks))
+        for note in found.notes:
             click.echo(note)
-    sys.exit(DONE if agree(checks) else DISAGREES)
+    sys.exit(DONE if found.agrees else DISAGREES)

@@ -51,7 +51,7 @@ from visionport.config.layers import (
     Resizer,
     SideInput,
 )
-from visionport.config.model import Config, Model
+from visionport.config.model import Config
 from visionport.config.source import read_config
 from visionport.config.ssd import Bifpn, Ssd, SsdFeatureExtractor
 
@@ -84,7 +84,6 @@ __all__ = [
     "KeypointTask",
     "MaskHead",
     "Masks",
-    "Model",
     "MultiscaleAnchors",
     "Nms",
     "Normalization",

@@ -10,6 +10,17 @@ def read_config(path, override: str = "", labels=None, keypoint_label_map=None) 
 
     Raises ConfigError (unreadable, misspelt, contradictory) and UnsupportedError (cannot be built).
     """
-    from visionport.config.pipeline import read as pipeline
+    for claims, read in READERS:
+        if claims(path):
+            return read(path, override=override, labels=labels, keypoint_label_map=keypoint_label_map)
+    raise AssertionError("the last reader takes any path")
 
-    return pipeline.read(path, override, labels, keypoint_label_map)
+
+def read_pipeline(path, **how) -> Config:
+    from visionport.config.pipeline.read import read
+
+    return read(path, **how)
+
+
+# (does it take the path?, reader), the first that does is asked.
+READERS = [(lambda path: True, read_pipeline)]

@@ -16,11 +16,12 @@ from visionport.progress import Progress
 from visionport.tflite import checks as tflite_checks
 from visionport.tflite import layers
 from visionport.tflite.flatbuffer import op_names, parse
-from visionport.verification.checks import QUANTIZED, TOLERANCES, Check, difference
+from visionport.verification.bounds import OTHER_RUNTIME, QUANTIZED
+from visionport.verification.checks import Check, difference
 
 
 def check(data: bytes, function, network: Network, request):
-    """See formats/tflite_checks.py. Returns what runs the file.
+    """See tflite/checks.py. Returns what runs the file.
 
     None where it has ops of TensorFlow's or unknown ones, which no interpreter here has.
     """
@@ -38,7 +39,7 @@ def check(data: bytes, function, network: Network, request):
 
 def verify(interpreter, model: Model, network: Network, feeds: Feeds, request, progress: Progress) -> list[Check]:
     """The file beside the source, on inputs that are the same every time: each output's worst difference."""
-    tolerance = QUANTIZED[request.quantize] if request.quantize != "none" else TOLERANCES["tflite"]
+    tolerance = QUANTIZED[request.quantize] if request.quantize != "none" else OTHER_RUNTIME
     is_open = any(d < 0 for g in network.inputs for d in g.spec)
     checks, examples = [], list(example_inputs(feeds))  # before a session, within which nothing is eager
     with answers(model, request.tags) as answer:
@@ -71,7 +72,7 @@ def verify(interpreter, model: Model, network: Network, feeds: Feeds, request, p
 
 
 def judged(check: Check, once, twice) -> Check:
-    """A disagreement is told and not judged where the source disagrees with itself: its ops draw random numbers."""
+    """A disagreement is reported and not judged where the source disagrees with itself: its ops draw random numbers."""
     if np.shape(once) == np.shape(twice) and np.array_equal(*comparable(once, twice)):
         return check
     return dataclasses.replace(check, bound=None, notes="the source itself answers otherwise each time")

@@ -16,8 +16,8 @@ from visionport.conversion.checks import check, losses, verify
 from visionport.conversion.inputs import Feeds
 from visionport.conversion.network import Network, frozen, traced
 from visionport.conversion.request import Request
-from visionport.options import CALIBRATED
 from visionport.progress import Progress
+from visionport.tflite.kinds import CALIBRATED
 from visionport.verification.checks import Check
 
 if TYPE_CHECKING:
@@ -38,7 +38,16 @@ class Conversion:
 
     @property
     def agrees(self) -> bool:
+        """Whether nothing disagrees; true where nothing could be or was to be compared."""
         return all(c.ok for c in self.checks)
+
+    def __str__(self) -> str:
+        from visionport.verification.table import render_text
+
+        ends = f"{', '.join(self.inputs)} -> {', '.join(self.outputs)}"
+        return "\n".join(
+            [f"{self.out}  {self.size / 1e6:.1f} MB: {ends}", *([render_text(self.checks)] if self.checks else [])]
+        )
 
 
 def convert(

@@ -11,7 +11,8 @@ import numpy as np
 from visionport.conversion.inputs import Given, Pixels
 from visionport.conversion.sources import Model, check_unchanged, first_line
 from visionport.errors import OptionError, UnsupportedError
-from visionport.graph import edit, freeze
+from visionport.graph import edit
+from visionport.graph.freeze import trim_graph
 
 # Ops of lists, and which of their inputs is the shape of a row.
 ROWS = {"TensorListReserve": 0, "TensorListFromTensor": 1, "TensorListStack": 1, "TensorListGetItem": 2}
@@ -37,7 +38,7 @@ def frozen(model: Model, request) -> Network:
     copy.CopyFrom(source.graph)
     cut = [edit.base(t) for t in source.inputs.values()] if request.input_arrays else []
     # Loops and branches as TF2 has them: the converter cannot follow all of those that they could be made.
-    graph, kept, _ = freeze.trimmed(dataclasses.replace(source, graph=copy), cut, (), lower=False)
+    graph, kept, _ = trim_graph(dataclasses.replace(source, graph=copy), cut, (), lower=False)
     check_tables(graph, model)
     variables = edit.variables(graph)
     values = source.values(list(variables.values()))

@@ -9,7 +9,7 @@ from typing import Any
 from visionport import staging
 from visionport.errors import InputError, OptionError
 from visionport.inputs.quantization import EIGHT_BITS
-from visionport.options import CALIBRATED, QUANTIZATIONS
+from visionport.tflite.kinds import CALIBRATED, QUANTIZATIONS
 
 INPUT_TYPES = ("float", "uint8", "int8")
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from visionport.errors import InputError, OptionError, UnsupportedError, nearest
-from visionport.graph import edit
-from visionport.graph import freeze as freezing
+from visionport.graph import edit, sources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +18,7 @@ class Model:
     """A model to convert. name: what people are told. function: what was given, where it is a concrete function."""
 
     name: str
-    source: freezing.Source
+    source: sources.Source
     function: Any = None
 
 
@@ -28,7 +27,7 @@ def opened(request) -> Iterator[Model]:
     """The model of a request, with the inputs and outputs that it asks for."""
     given = request.source
     if isinstance(given, Path):
-        source = freezing.read(given, None, request.tags or None, request.signature)
+        source = sources.open_source(given, None, request.tags or None, request.signature)
         if not source.path.is_dir():
             source = dataclasses.replace(source, values=lambda nodes: none(given, nodes))
         yield chosen(Model(name=str(given), source=source), request)
@@ -68,7 +67,7 @@ def keras(model, folder: Path) -> Model:
         model.export(str(folder / "model"), verbose=False)
     except Exception as e:  # whatever a model's own code raises
         raise UnsupportedError(f"{name} gives no SavedModel: {first_line(e)}. Is it built?") from None
-    return Model(name=name, source=freezing.read(folder / "model"))
+    return Model(name=name, source=sources.open_source(folder / "model"))
 
 
 def concrete(given: Any):
@@ -121,7 +120,7 @@ def of_function(function) -> Model:
             f"{name} uses what cannot become a constant, such as a lookup table or an iterator ({', '.join(left)}), "
             "which TFLite does not hold. Convert a function of what is behind it."
         )
-    source = freezing.Source(
+    source = sources.Source(
         path=Path(name),
         graph=constant.graph.as_graph_def(),
         inputs={t.op.name: t.name for t in constant.inputs},
@@ -168,7 +167,7 @@ def chosen(model: Model, request) -> Model:
     if not outputs:
         raise OptionError(
             f"{model.name}: no signature says what comes out. Name it with --output-arrays"
-            f"{freezing.sinks(source.graph)}."
+            f"{sources.list_sinks(source.graph)}."
         )
     return dataclasses.replace(model, source=dataclasses.replace(source, inputs=inputs, outputs=outputs))
 

@@ -12,8 +12,8 @@ from visionport.conversion.sources import first_line
 from visionport.errors import ArtifactError, OptionError, UnsupportedError
 from visionport.graph import edit
 from visionport.inputs.quantization import EIGHT_BITS
-from visionport.options import CALIBRATED
 from visionport.progress import Progress
+from visionport.tflite.kinds import CALIBRATED
 
 
 def made(function, network: Network, feeds: Feeds, request, progress: Progress) -> bytes:

@@ -1,35 +1,40 @@
-"""Artifact formats: one file each, found by its name.
-
-NAME: the artifact's file or folder in an export directory.
-check(model_config, options): raises early where the format cannot hold the model.
-write(model, signatures, options, folder, progress) -> path: the artifact, in an export directory.
-load(path, manifest) -> run: image uint8 [h, w, 3] -> answer, in the artifact's own runtime. Where the model has side
-    inputs (side_inputs.py), run takes `side` too: {name: array}, zeros by default. Its boxes are as the artifact gives
-    them, a TFLite file's of the image.
-signatures(path) -> list of report.SignatureView-like tuples (name, inputs, outputs).
-SNIPPET: how to load and run it, a format string of {path}.
-
-An answer is a dict of numpy arrays: detection_boxes [m, 4] (clipped to the image), detection_scores [m],
-detection_classes [m] (ids from 1), and raw heads where the artifact shows them; a TFLite file without the detection op
-gives those alone.
-"""
+"""Artifact formats: a module each, which writes an artifact and opens it again. See base.py for what a format is."""
 
 import importlib
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-HOMES = {"tflite": "tflite.ssd"}  # where the module is called otherwise
+from visionport.errors import OptionError, nearest
+
+if TYPE_CHECKING:
+    from visionport.formats.base import Format
+
+# Format -> the module that holds it, as FORMAT.
+FORMATS = {
+    "saved_model": "visionport.formats.saved_model",
+    "frozen_graph": "visionport.formats.frozen_graph",
+    "tflite": "visionport.formats.tflite.format",
+    "opencv": "visionport.formats.opencv",
+}
+BY_OPTION = {"opencv": "--opencv"}  # asked for by an option of their own, beside the format that they need
 
 
-def format_module(name: str) -> ModuleType:
-    return importlib.import_module(f"visionport.formats.{HOMES.get(name, name)}")
+def asked_for() -> list[str]:
+    """What --format takes."""
+    return [name for name in FORMATS if name not in BY_OPTION]
 
 
-def load(name: str, path: Path, manifest: Mapping[str, Any]) -> Callable:
-    """run(image) of an artifact of that format, its boxes always of the image."""
-    from visionport.tasks.detection.answers import of_image
+def format_of(name: str) -> "Format":
+    return importlib.import_module(FORMATS[name]).FORMAT
 
-    run = format_module(name).load(path, manifest)
-    return run if name == "tflite" else of_image(run, manifest)
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises OptionError for what --format does not take."""
+    for name in names:
+        if name in BY_OPTION:
+            raise OptionError(f"--format {name}: it stands beside another artifact. Add {BY_OPTION[name]} instead.")
+        if name not in FORMATS:
+            known = asked_for()
+            raise OptionError(f"--format {name!r} is unknown{nearest(name, known)}. One of: {', '.join(known)}.")
+    if not names:
+        raise OptionError(f"--format is empty. One or more of: {', '.join(asked_for())}.")

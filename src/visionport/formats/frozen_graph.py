@@ -1,88 +1,115 @@
 """TF1-style frozen graph: constants only, everything inlined, the old node names."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from visionport.formats import opencv
-from visionport.graph import edit
+import numpy as np
+
+from visionport.formats.base import Format, Reading, SignatureInfo, Tensor, rounds
+from visionport.graph.function import freeze_function
+from visionport.graph.sources import list_unread
 from visionport.inputs import side_inputs
-from visionport.signatures import INPUTS
-from visionport.tasks.detection.answers import ATTRIBUTES, answer, feed, more_feed
+from visionport.inputs.types import INPUT_TYPES
+from visionport.verification.bounds import FAKE_QUANTIZED, SAME_OPERATIONS
 
-NAME = "frozen_inference_graph.pb"
 LARGE = 1 << 28  # bytes of a graph whose copies count
+SIGNATURE = "graph"  # a graph has none; what it is called here
 
 
-def check(config, options) -> None:
-    """Any model can be frozen; OpenCV takes not all, see opencv.py."""
-    if options.opencv:
-        opencv.check(config)
+class FrozenGraph(Format):
+    """See formats/base.py. Any model can be one, and it has every output that the SavedModel has."""
+
+    name = "frozen_graph"
+    title = "Frozen graph"
+    target = "frozen_inference_graph.pb"
+
+    def write(self, model, signatures, options, folder: Path, progress=None) -> Path:
+        """Writes folder/frozen_inference_graph.pb, of the first signature; its input is named as the input type."""
+        signature = signatures[0]
+        inputs = {signature.input_name: signature.name} | {name: name for name in signature.more}
+        graph = freeze_function(signature.function, inputs)
+        target = folder / self.target
+        target.write_bytes(graph.SerializeToString(deterministic=True))
+        return target
+
+    def reading(self, model, signatures, options) -> Reading:
+        first = signatures[0]
+        answers = model.reading | {"given": sorted(INPUT_TYPES[first.name].more)}
+        outputs = tuple(sorted(first.function.structured_outputs))
+        return Reading(input=first.name, type=first.name, signature=SIGNATURE, answers=answers, outputs=outputs)
+
+    def open(self, path: Path, reading: Reading) -> "FrozenGraphRunner":
+        return FrozenGraphRunner(path, reading.outputs)
+
+    def signatures(self, path: Path, reading: Reading) -> list[SignatureInfo]:
+        found = FrozenGraphRunner(path, reading.outputs).signatures[SIGNATURE]
+
+        def sided(tensors):
+            return tuple(Tensor(name=f"{t.name}:0", dtype=t.dtype, shape=t.shape) for t in tensors)
+
+        return [SignatureInfo(name=SIGNATURE, inputs=sided(found.inputs), outputs=sided(found.outputs))]
+
+    def tolerance(self, model, options):
+        # Constants let TensorFlow fuse batch norms, which rounds otherwise, within the same bound.
+        return FAKE_QUANTIZED if rounds(model) else SAME_OPERATIONS
+
+    def snippet(self, artifact, content, task) -> str:
+        reading = Reading.read(artifact["reading"])
+        sides = side_inputs.of(content)
+        more = "".join(f', "{n}:0": {n}' for n in (*(i.name for i in sides), *reading.more))
+        return SNIPPET.format(
+            path=artifact["path"],
+            feed="\n".join(
+                [INPUT_TYPES[reading.type].snippet.format(image="image.jpg"), *map(side_inputs.snippet, sides)]
+            ),
+            names=[f"{name}:0" for name in reading.outputs],
+            call=f'{{"{reading.input}:0": value{more}}}',
+            end=task.print_lines(lambda name: f'answer["{name}:0"]', reading.outputs),
+        )
 
 
-def write(model, signatures, options, folder: Path, progress=None) -> Path:
-    """Writes folder/frozen_inference_graph.pb, of the first signature; its input node is named as the input type."""
-    signature = signatures[0]
-    inputs = {signature.input_name: signature.name} | {name: name for name in signature.more}
-    graph = freeze(signature.function, inputs)
-    target = folder / NAME
-    target.write_bytes(graph.SerializeToString(deterministic=True))
-    if options.opencv:
-        opencv.write(model, graph, folder, progress)
-    return target
+class FrozenGraphRunner:
+    """A graph imported as old code does it, in a session.
 
-
-def freeze(function, inputs: dict[str, str]):
-    """A GraphDef without variables, functions or calls.
-
-    function: a concrete function with a dict of outputs, each of which becomes a node of its key's name. inputs: names
-    of its arguments -> names of the placeholders.
+    outputs: its output nodes; those that nothing reads, where none are given.
     """
-    from tensorflow.python.framework import convert_to_constants
 
-    # The halves of convert_variables_to_constants_v2, without its end: a function of the graph, and with it four copies
-    # of the weights.
-    data = convert_to_constants._FunctionConverterDataInEager(
-        func=function, lower_control_flow=True, aggressive_inlining=False
-    )
-    graph, variables = convert_to_constants._replace_variables_by_constants(data)
-    del data, graph.library.function[:]
-    captured = {id(t) for i, t in enumerate(function.graph.internal_captures) if i in variables}
-    sources = [t.op.name for t in function.inputs if id(t) not in captured]
-    edit.prune(graph, [*sources, *(t.op.name for t in function.outputs)])
-    edit.rename(graph, node_names(function, sources, inputs))
-    return graph
+    thread_safe = True
 
+    def __init__(self, path: Path, outputs: tuple[str, ...] = ()):
+        import tensorflow as tf
 
-def node_names(function, sources, inputs: dict[str, str], keys=None) -> dict[str, str]:
-    """Node -> the name it is to have, for a function's inputs and outputs; these are flattened in their keys' order."""
-    keys = sorted(function.structured_outputs) if keys is None else keys
-    outputs = {t.op.name: key for t, key in zip(function.outputs, keys, strict=True)}
-    return {name: inputs[name] for name in sources} | outputs
-
-
-def load(path: Path, manifest=None):
-    """run(image, side) in a session that imported the graph as old code does."""
-    import tensorflow as tf
-
-    definition = read(path)
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.compat.v1.import_graph_def(definition, name="")
-    session = tf.compat.v1.Session(graph=graph, config=frugal(path.stat().st_size))
-    (source,) = (n.name for n in definition.node if n.op == "Placeholder" and n.name in INPUTS)
-    more = [n.name for n in definition.node if n.op == "Placeholder" and n.name not in INPUTS]
-    outputs = {n.name: graph.get_tensor_by_name(f"{n.name}:0") for n in definition.node if n.name in OUTPUTS}
-    given = graph.get_tensor_by_name(f"{source}:0")
-
-    none = side_inputs.nothing(side_inputs.of(manifest))
-
-    def run(image, side=none):
-        value = feed(image, given.dtype.name, batch=given.shape[0], example=source == "tf_example")
-        values = {f"{source}:0": value} | {
-            f"{n}:0": side[n] if n in side else more_feed(n, given.shape[0]) for n in more
+        definition = read_graph_def(path)
+        self._graph: Any = tf.Graph()
+        with self._graph.as_default():
+            tf.compat.v1.import_graph_def(definition, name="")
+        self._size, self._session = path.stat().st_size, None
+        nodes = {n.name: n for n in definition.node}
+        sources = [n for n in nodes if nodes[n].op == "Placeholder"]
+        ends = [n for n in outputs if n in nodes] or list_unread(definition)
+        inputs, outs = (tuple(self._tensor(n) for n in side) for side in (sources, ends))
+        self.signatures: Mapping[str, SignatureInfo] = {
+            SIGNATURE: SignatureInfo(name=SIGNATURE, inputs=inputs, outputs=outs)
         }
-        return answer(session.run(outputs, values), more)
 
-    return run
+    def _tensor(self, name: str) -> Tensor:
+        tensor = self._graph.get_tensor_by_name(f"{name}:0")
+        shape = () if tensor.shape.rank is None else tuple(tensor.shape)
+        return Tensor(name=name, dtype=tensor.dtype.name, shape=shape)
+
+    def call(self, signature: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        import tensorflow as tf
+
+        if self._session is None:
+            self._session = tf.compat.v1.Session(graph=self._graph, config=frugal(self._size))
+        wanted = {t.name: f"{t.name}:0" for t in self.signatures[signature].outputs}
+        return self._session.run(wanted, {f"{name}:0": value for name, value in feeds.items()})
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._session = self._graph = None
 
 
 def frugal(size: int):
@@ -97,41 +124,11 @@ def frugal(size: int):
     return config
 
 
-def read(path: Path):
+def read_graph_def(path: Path):
     from tensorflow.core.framework import graph_pb2
 
     return graph_pb2.GraphDef.FromString(path.read_bytes())
 
-
-def signatures(path: Path):
-    import tensorflow as tf
-
-    graph = tf.Graph()
-    definition = read(path)
-    with graph.as_default():
-        tf.compat.v1.import_graph_def(definition, name="")
-
-    def tensors(nodes):
-        found = [(n.name, graph.get_tensor_by_name(f"{n.name}:0")) for n in nodes]
-        return [(f"{n}:0", t.dtype.name, [d if d is not None else -1 for d in t.shape]) for n, t in found]
-
-    sources = [n for n in definition.node if n.op == "Placeholder"]
-    return [("graph", tensors(sources), tensors([n for n in definition.node if n.name in OUTPUTS]))]
-
-
-# The reference's output nodes: core/standard_fields.py, DetectionResultFields.
-OUTPUTS = (
-    "detection_boxes",
-    "detection_scores",
-    "detection_classes",
-    "num_detections",
-    "raw_detection_boxes",
-    "raw_detection_scores",
-    "detection_multiclass_scores",
-    "detection_anchor_indices",
-    "detection_boxes_strided",  # CenterNet's
-    *ATTRIBUTES,
-)
 
 SNIPPET = """\
 import numpy as np, tensorflow as tf
@@ -141,8 +138,8 @@ graph = tf.compat.v1.GraphDef.FromString(open("{path}", "rb").read())
 {feed}
 with tf.Graph().as_default(), tf.compat.v1.Session() as session:
     tf.compat.v1.import_graph_def(graph, name="")
-    outputs = ["detection_boxes:0", "detection_classes:0", "detection_scores:0"]
-    boxes, classes, scores = session.run(outputs, {{"{input}": value{more}}})
-print(boxes[0, 0], classes[0, 0], scores[0, 0])
-"""
-MORE = ', "{name}": {value}'  # of an input besides the image
+    outputs = {names}
+    answer = dict(zip(outputs, session.run(outputs, {call})))
+{end}"""
+
+FORMAT = FrozenGraph()

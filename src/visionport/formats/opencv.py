@@ -6,6 +6,8 @@ Reference: OpenCV, modules/dnn/src/tensorflow/tf_importer.cpp and layers/detecti
 """
 
 import hashlib
+import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,18 @@ import numpy as np
 
 from visionport.config import FixedShape, KeepAspectRatio, Normalization, Ssd
 from visionport.errors import UnsupportedError
+from visionport.formats import frozen_graph
+from visionport.formats.base import Format, Reading, SignatureInfo, Tensor
 from visionport.graph import edit
+from visionport.graph.function import freeze_function
 from visionport.inputs.preprocessing import padding
 from visionport.progress import Progress
+from visionport.verification.bounds import OTHER_RUNTIME
 
 NAME = "opencv.pbtxt"
 INPUT, OUTPUT = "image_tensor", "detection_out"
+SIGNATURE = "graph"
+NAMES = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 HEADS = ("box_encodings", "class_scores")
 
 # Ops that the importer takes, and the attributes that it reads.
@@ -41,9 +49,9 @@ CODE_TYPES = {"faster_rcnn": "CENTER_SIZE", "mean_stddev": "CORNER"}
 MOST_CANDIDATES = 1000  # of a class, before suppression; ops/nms.py takes as many anchors first
 
 
-def check(config) -> None:
+def check_config(config) -> None:
     """Raises UnsupportedError where OpenCV's detection layer cannot give the model's answers."""
-    if not isinstance(config.model, Ssd):
+    if config.family != "ssd":
         raise UnsupportedError(f"{config.path}: --opencv takes SSD models only; {config.architecture} is none.")
     model: Ssd = config.model
     resizer, nms, kind = model.resizer, model.post_processing.nms, model.box_coder.kind
@@ -61,8 +69,8 @@ def check(config) -> None:
             raise UnsupportedError(f"{config.path}: --opencv cannot do {reason} (see --config-override).")
 
 
-def write(model, frozen, folder: Path, progress: Progress | None = None) -> Path:
-    """Writes folder/opencv.pbtxt for a frozen GraphDef of the same model, which stays as it is.
+def write_graph(model, frozen, target: Path, progress: Progress | None = None) -> Path:
+    """Writes the text graph for a frozen GraphDef of the same model, which stays as it is.
 
     Raises UnsupportedError for a network with ops that OpenCV has not.
     """
@@ -84,7 +92,6 @@ def write(model, frozen, folder: Path, progress: Progress | None = None) -> Path
     if progress and nms.max_per_class < nms.max_total and model.config.model.num_classes > 1:
         progress.warn(f"{NAME}: OpenCV has no max_detections_per_class; a class may get more than {nms.max_per_class}.")
     text = how_to(model.config.model, model.meta.normalization(model.config.model))
-    target = folder / NAME
     target.write_text(text + text_format.MessageToString(graph), "utf-8")
     return target
 
@@ -93,9 +100,8 @@ def network(model):
     """One image of RGB (or BGR) pixels to codes and scores of all anchors, as a GraphDef; and the anchors [n, 4]."""
     import tensorflow as tf
 
-    from visionport.formats import frozen_graph
     from visionport.models.ssd import architecture as ssd
-    from visionport.ops import image
+    from visionport.ops import boxes, image
 
     config, kept = model.config.model, {}
     normalization = model.meta.normalization(config)
@@ -105,12 +111,12 @@ def network(model):
         x = image.normalize(images, as_given)
         found = model.predict(x, None)
         kept["anchors"] = ssd.anchors(config, found, x, constant=True)
-        scores = ssd.box_ops.scores(config.post_processing, found["logits"])
+        scores = boxes.scores(config.post_processing, found["logits"])
         return dict(zip(HEADS, map(tf.identity, (found["box_encodings"], scores)), strict=True))
 
     spec = tf.TensorSpec((1, *model.input_size), tf.float32, name=INPUT)
     function = tf.function(heads, autograph=False).get_concrete_function(spec)
-    graph = frozen_graph.freeze(function, {INPUT: INPUT})
+    graph = freeze_function(function, {INPUT: INPUT})
     folded: Any = edit.optimized(graph, HEADS, ["constfold"])
     return folded, kept["anchors"]
 
@@ -291,3 +297,105 @@ def how_to(model: Ssd, normalization: Normalization) -> str:
         "--config-override. What is above stays as it is.",
     ]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines)
+
+
+class OpenCv(Format):
+    """See formats/base.py. It stands beside the frozen graph, whose weights it borrows by name."""
+
+    name = "opencv"
+    title = "OpenCV text graph"
+    target = NAME
+
+    def check(self, config, options) -> None:
+        check_config(config)
+
+    def write(self, model, signatures, options, folder: Path, progress=None) -> Path:
+        frozen = frozen_graph.read_graph_def(folder / frozen_graph.FORMAT.target)
+        return write_graph(model, frozen, folder / self.target, progress)
+
+    def reading(self, model, signatures, options) -> Reading:
+        answers = {
+            "classes_from": 1 - int(not model.config.model.has_background),
+            "boxes": "frame",
+            "drops_empty": True,
+        }
+        return Reading(input=INPUT, type="pixels", signature=SIGNATURE, answers=answers, outputs=NAMES)
+
+    def open(self, path: Path, reading: Reading) -> "OpenCvRunner":
+        return OpenCvRunner(path, reading)
+
+    def missing_package(self) -> str:
+        return "" if importlib.util.find_spec("cv2") else "opencv-python-headless is not installed"
+
+    def signatures(self, path: Path, reading: Reading) -> list[SignatureInfo]:
+        graph = read_text_graph(path)
+        (source,) = (n for n in graph.node if n.op == "Placeholder")
+        shape = tuple(d.size for d in source.attr["shape"].shape.dim)
+        ends = (Tensor(name=OUTPUT, dtype="float32", shape=(1, 1, None, 7)),)
+        return [SignatureInfo(name=SIGNATURE, inputs=(Tensor(name=INPUT, dtype="float32", shape=shape),), outputs=ends)]
+
+    def tolerance(self, model, options):
+        return OTHER_RUNTIME
+
+    def left_out(self, model, options, outputs) -> Mapping[str, str]:
+        return {
+            name: "OpenCV's detection layer gives boxes, classes and scores" for name in outputs if name not in NAMES
+        }
+
+    def differs(self, model, options) -> str:
+        nms = model.config.model.post_processing.nms
+        limited = nms.max_per_class < nms.max_total and model.config.model.num_classes > 1
+        return "OpenCV has no max_detections_per_class" if limited else ""
+
+    def snippet(self, artifact, content, task) -> str:
+        return SNIPPET.format(path=artifact["path"])
+
+
+class OpenCvRunner:
+    """The pair of graphs in OpenCV's dnn module; one image a call."""
+
+    thread_safe = False
+
+    def __init__(self, path: Path, reading: Reading):
+        import cv2  # pyright: ignore[reportMissingImports] (an extra)
+
+        frozen = path.with_name(frozen_graph.FORMAT.target)
+        self._net: Any = cv2.dnn.readNetFromTensorflow(str(frozen), str(path))
+        self._names = reading.outputs
+        (found,) = FORMAT.signatures(path, reading)
+        outputs = tuple(Tensor(name=n, dtype="float32", shape=()) for n in self._names)
+        self.signatures: Mapping[str, SignatureInfo] = {
+            SIGNATURE: SignatureInfo(name=SIGNATURE, inputs=found.inputs, outputs=outputs)
+        }
+
+    def call(self, signature: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """feeds: float32 [1, H, W, 3], pixels."""
+        self._net.setInput(np.ascontiguousarray(feeds[INPUT].transpose(0, 3, 1, 2)))
+        rows = self._net.forward()[0, 0]
+        rows = rows[rows[:, 2] > 0]  # past the last detection they are zeros
+        corners = rows[:, [4, 3, 6, 5]]
+        count = np.array([len(rows)], np.float32)
+        values = (corners[None], rows[None, :, 1], rows[None, :, 2], count)
+        return {name: value.astype(np.float32) for name, value in zip(self._names, values, strict=True)}
+
+    def close(self) -> None:
+        self._net = None
+
+
+def read_text_graph(path: Path):
+    """The GraphDef of an opencv.pbtxt."""
+    from google.protobuf import text_format
+    from tensorflow.core.framework import graph_pb2
+
+    return text_format.Parse(path.read_text("utf-8"), graph_pb2.GraphDef())
+
+
+SNIPPET = """\
+import cv2
+
+net = cv2.dnn.readNetFromTensorflow("frozen_inference_graph.pb", "{path}")
+image = cv2.imread("image.jpg")
+# {path} begins with what to feed and what comes out.
+"""
+
+FORMAT = OpenCv()

@@ -1,172 +1,125 @@
 """SavedModel with real variables under their canonical names, one graph and a signature for each input type."""
 
-import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from visionport.graph import calls, edit
+import numpy as np
+
+from visionport.formats.base import Format, Reading, SignatureInfo, Tensor, rounds
+from visionport.graph.slim import name_by_content, slim
 from visionport.inputs import side_inputs
-from visionport.signatures import INPUT_NAMES, PREDICT, heads
-from visionport.tasks.detection.answers import answer, feed, more_feed
+from visionport.inputs.types import INPUT_TYPES
+from visionport.signatures import PREDICT, sign_heads
+from visionport.verification.bounds import FAKE_QUANTIZED, SAME_OPERATIONS
 
-NAME = "saved_model"
-
-
-def check(config, options) -> None:
-    """Any model can be a SavedModel."""
+DEFAULT = "serving_default"
 
 
-def write(model, signatures, options, folder: Path, progress=None) -> Path:
-    """Writes folder/saved_model; the first signature is serving_default, each is there under its own name too."""
-    import tensorflow as tf
+class SavedModel(Format):
+    """See formats/base.py. Any model can be one."""
 
-    root = tf.__internal__.tracking.AutoTrackable()
-    for name, variable in model.params.variables.items():
-        root._track_trackable(variable, name)
-    functions = {"serving_default": signatures[0].function} | {s.name: s.function for s in signatures}
-    if model.heads:
-        root.trainable_variables = [v for v in model.params.variables.values() if v.trainable]
-        functions[PREDICT] = heads(model)
-    target = folder / NAME
-    tf.saved_model.save(root, str(target), signatures=functions)
-    slim(target / "saved_model.pb")
-    name_by_content(target / "fingerprint.pb")
-    return target
+    name = "saved_model"
+    title = "SavedModel"
+    target = "saved_model"
+
+    def write(self, model, signatures, options, folder: Path, progress=None) -> Path:
+        """Writes folder/saved_model; the first signature is serving_default, each is there under its own name too."""
+        import tensorflow as tf
+
+        root = tf.__internal__.tracking.AutoTrackable()
+        for name, variable in model.params.variables.items():
+            root._track_trackable(variable, name)
+        functions = {DEFAULT: signatures[0].function} | {s.name: s.function for s in signatures}
+        if model.heads:
+            root.trainable_variables = [v for v in model.params.variables.values() if v.trainable]
+            functions[PREDICT] = sign_heads(model)
+        target = folder / self.target
+        tf.saved_model.save(root, str(target), signatures=functions)
+        slim(target / "saved_model.pb")
+        name_by_content(target / "fingerprint.pb")
+        return target
+
+    def reading(self, model, signatures, options) -> Reading:
+        first = signatures[0]
+        answers = model.reading | {"given": sorted(INPUT_TYPES[first.name].more)}
+        return Reading(input=first.input_name, type=first.name, signature=DEFAULT, answers=answers)
+
+    def open(self, path: Path, reading: Reading) -> "SavedModelRunner":
+        return SavedModelRunner(path)
+
+    def signatures(self, path: Path, reading: Reading) -> list[SignatureInfo]:
+        return read_signatures(path)
+
+    def tolerance(self, model, options):
+        return FAKE_QUANTIZED if rounds(model) else SAME_OPERATIONS
+
+    def snippet(self, artifact, content, task) -> str:
+        reading = Reading.read(artifact["reading"])
+        sides = side_inputs.of(content)
+        more = "".join(f", {n}=tf.constant({n})" for n in (*(i.name for i in sides), *reading.more))
+        names = [t["name"] for t in artifact["signatures"][0]["outputs"]]
+        return SNIPPET.format(
+            path=artifact["path"],
+            feed="\n".join(
+                [INPUT_TYPES[reading.type].snippet.format(image="image.jpg"), *map(side_inputs.snippet, sides)]
+            ),
+            call=f"{reading.input}=tf.constant(value){more}",
+            end=task.print_lines(lambda name: f'answer["{name}"]', names),
+        )
 
 
-def load(path: Path, manifest=None):
-    """run(image, side) by the SavedModel's default signature, whatever its input type is."""
-    import tensorflow as tf
+class SavedModelRunner:
+    """A SavedModel by its signatures, in TensorFlow."""
 
-    function = tf.saved_model.load(str(path)).signatures["serving_default"]
-    more = dict(function.structured_input_signature[1])
-    (name,) = (n for n in more if n in INPUT_NAMES.values())
-    spec = more.pop(name)
-    example = bool(manifest) and manifest["options"]["inputs"][0] == "tf_example"
+    thread_safe = True
 
-    none = side_inputs.nothing(side_inputs.of(manifest))
+    def __init__(self, path: Path):
+        import tensorflow as tf
 
-    def run(image, side=none):
-        value = tf.constant(feed(image, spec.dtype.name, batch=spec.shape[0], example=example))
-        values = {name: value} | {
-            n: tf.constant(side[n] if n in side else more_feed(n, s.shape[0])) for n, s in more.items()
-        }
-        return answer({k: v.numpy() for k, v in function(**values).items()}, more)
+        self._loaded: Any = tf.saved_model.load(str(path))
+        self.signatures: Mapping[str, SignatureInfo] = {s.name: s for s in read_signatures(path)}
 
-    return run
+    def call(self, signature: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        import tensorflow as tf
+
+        function = self._loaded.signatures[signature]
+        return {k: v.numpy() for k, v in function(**{k: tf.constant(v) for k, v in feeds.items()}).items()}
+
+    def close(self) -> None:
+        self._loaded = None
 
 
-def signatures(path: Path):
-    """(name, inputs, outputs) of each signature; inputs and outputs are (name, dtype, shape) triples."""
+def read_signatures(path: Path) -> list[SignatureInfo]:
+    """Those of a SavedModel, the default one first; read from its protobuf alone."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     found = saved.meta_graphs[0].signature_def
-    names = sorted((n for n in found if not n.startswith("__")), key=lambda n: (n != "serving_default", n))
-    return [(n, _tensors(found[n].inputs), _tensors(found[n].outputs)) for n in names]
+    names = sorted((n for n in found if not n.startswith("__")), key=lambda n: (n != DEFAULT, n))
+    return [SignatureInfo(name=n, inputs=_tensors(found[n].inputs), outputs=_tensors(found[n].outputs)) for n in names]
 
 
-def _tensors(infos):
+def _tensors(infos) -> tuple[Tensor, ...]:
     import tensorflow as tf
 
-    return [
-        (k, tf.dtypes.as_dtype(infos[k].dtype).name, [d.size for d in infos[k].tensor_shape.dim]) for k in sorted(infos)
-    ]
+    return tuple(
+        Tensor(
+            name=key,
+            dtype=tf.dtypes.as_dtype(infos[key].dtype).name,
+            shape=tuple(d.size if d.size >= 0 else None for d in infos[key].tensor_shape.dim),
+        )
+        for key in sorted(infos)
+    )
 
 
 SNIPPET = """\
 import numpy as np, tensorflow as tf
 from PIL import Image
 
-detect = tf.saved_model.load("{path}").signatures["serving_default"]
+predict = tf.saved_model.load("{path}").signatures["serving_default"]
 {feed}
-answer = detect({input}=tf.constant(value){more})
-print(answer["detection_boxes"][0, 0], answer["detection_classes"][0, 0], answer["detection_scores"][0, 0])
-"""
+answer = predict({call})
+{end}"""
 
-MORE = ", {name}=tf.constant({value})"  # of an input besides the image
-
-
-def slim(path: Path) -> None:
-    """Drops what no loader needs: half of the nodes, and with them half of the time that loading takes.
-
-    TensorFlow saves and restores variables in two functions that Python builds on loading and never calls. They go
-    into the main graph, where TensorFlow Serving and the C++ loader call them: without the three extra nodes a variable
-    that they had. The main graph's own unused reads go, and the shapes of all outputs, which loading infers again.
-    """
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    (meta,) = saved.meta_graphs
-    graph = meta.graph_def
-    used = {edit.base(i) for node in graph.node for i in node.input}
-    edit.keep(graph.node, lambda n: n.op != "ReadVariableOp" or n.name in used)
-    functions = {f.signature.name: f for f in graph.library.function}
-    dead: set[str] = set()
-    saver = (edit.base(meta.saver_def.save_tensor_name), meta.saver_def.restore_op_name)
-    for node in [n for n in graph.node if n.name in saver]:
-        dead.add(node.attr["f"].func.name)
-        function = functions[node.attr["f"].func.name]
-        bypass(function)
-        inline(graph, node, function)
-    for wrapper in graph.library.function:
-        if wrapper.signature.name.startswith("__inference_signature_wrapper"):
-            dead |= unwrap(wrapper, functions)
-    edit.keep(graph.library.function, lambda f: f.signature.name not in dead)
-    for node in (*graph.node, *(n for f in graph.library.function for n in f.node_def)):
-        node.attr.pop("_output_shapes", None)
-        node.attr.pop("debug_name", None)
-    path.write_bytes(saved.SerializeToString(deterministic=True))
-
-
-def unwrap(wrapper, functions) -> set[str]:
-    """Makes a signature's wrapper the very function it calls with its own arguments; the name of that function."""
-    (call,) = (n for n in wrapper.node_def if n.op in ("StatefulPartitionedCall", "PartitionedCall"))
-    called = functions[call.attr["f"].func.name]
-    through = {n.name: n.input[0] for n in wrapper.node_def if n.op == "Identity"}
-    outputs = [through.get(edit.base(wrapper.ret[a.name])) for a in wrapper.signature.output_arg]
-    same = outputs == [f"{call.name}:output:{i}" for i in range(len(called.signature.output_arg))]
-    if not same or list(call.input) != [a.name for a in wrapper.signature.input_arg]:
-        return set()
-    name = wrapper.signature.name
-    wrapper.CopyFrom(called)
-    wrapper.signature.name = name
-    return {called.signature.name}
-
-
-def bypass(function) -> None:
-    """Takes Identity and DisableCopyOnRead nodes out of a function of straight-line code."""
-    source = {f"{n.name}:output:0": n.input[0] for n in function.node_def if n.op == "Identity"}
-    gone = {n.name for n in function.node_def if n.op in ("Identity", "DisableCopyOnRead")}
-    gone -= {edit.base(v) for v in function.ret.values()}
-
-    def resolve(name: str) -> str:
-        while name in source and edit.base(name) in gone:
-            name = source[name]
-        return name
-
-    for node in function.node_def:
-        inputs = [resolve(i) for i in node.input if not (i.startswith("^") and i[1:] in gone)]
-        del node.input[:]
-        node.input.extend(inputs)
-    edit.keep(function.node_def, lambda n: n.name not in gone)
-    for key in [k for k, name in function.control_ret.items() if name in gone]:
-        del function.control_ret[key]
-
-
-def inline(graph, call, function) -> None:
-    """Puts the body of a function of one output in place of a call, which stays as the Identity of that output."""
-    (result,), controls = calls.body(graph, call, function)
-    call.op = "Identity"
-    call.attr.clear()
-    call.attr["T"].type = function.signature.output_arg[0].type
-    call.input[:] = [result, *sorted(controls)]
-
-
-def name_by_content(path: Path) -> None:
-    """The same bytes for the same model: TensorFlow puts a random uuid into the fingerprint."""
-    from tensorflow.core.protobuf import fingerprint_pb2
-
-    fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
-    fingerprint.uuid = ""
-    fingerprint.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, fingerprint.SerializeToString(deterministic=True).hex()))
-    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
+FORMAT = SavedModel()

@@ -1,35 +1,37 @@
 """Any TensorFlow model to one graph of constants: a SavedModel, or a GraphDef or MetaGraph with a checkpoint."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from visionport import staging
-from visionport.errors import InputError, OptionError, UnsupportedError, nearest
-from visionport.formats import frozen_graph
+from visionport.errors import OptionError
 from visionport.graph import edit
-from visionport.graph.values import from_checkpoint, from_saved_model, initialized, restored
-
-SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
-DEFAULT_SIGNATURE = "serving_default"
+from visionport.graph.sources import Source, list_sinks, open_source
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """A model to freeze. inputs and outputs: key -> tensor name, of its signature; empty where it has none.
+class GraphRequest:
+    """Which part of which model is wanted, and what its nodes are to be called.
 
-    values: variables' nodes -> their arrays, by the nodes' names. signature: its name. trainable: the nodes' names of
-    variables that were trained; None where nothing says so.
+    source: a SavedModel's folder, or a graph as .pb, .pbtxt or .meta. checkpoint: a graph's; a SavedModel has its own.
+    tags, signature: of a SavedModel. inputs: nodes that become placeholders; the signature's otherwise. outputs: nodes
+    to keep; the signature's otherwise. names: nodes -> other names for them. initializers: nodes of a graph to run
+    before its variables are read.
     """
 
-    path: Path
-    graph: Any
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
-    values: Callable[[Sequence[Any]], Mapping[str, Any]]
+    source: Path
+    checkpoint: Path | None = None
+    tags: Sequence[str] | None = None
     signature: str | None = None
-    trainable: frozenset[str] | None = None
+    inputs: Sequence[str] = ()
+    outputs: Sequence[str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    initializers: Sequence[str] = ()
+
+    def open(self) -> Source:
+        return open_source(Path(self.source), self.checkpoint, self.tags, self.signature, self.initializers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,26 +45,18 @@ class Frozen:
 
 
 def freeze(
-    path: Path,
+    request: GraphRequest,
     *,
-    checkpoint: Path | None = None,
-    tags: Sequence[str] | None = None,
-    signature: str | None = None,
-    inputs: Sequence[str] = (),
-    outputs: Sequence[str] = (),
-    names: Mapping[str, str] | None = None,
     optimize: bool = False,
     clear_devices: bool = True,
-    initializers: Sequence[str] = (),
     frozen: Callable[[str], bool] = lambda name: True,
 ) -> Frozen:
     """A graph without variables and functions, of what the outputs need.
 
-    inputs: nodes that become placeholders; the signature's otherwise. outputs: nodes; the signature's otherwise. names:
-    nodes -> other names for them. frozen: which variables become constants. initializers: nodes to run before.
+    optimize: constants are folded. frozen: which variables become constants, by their names.
     """
-    source = read(Path(path), checkpoint, tags, signature, initializers)
-    graph, kept, renamed = trimmed(source, inputs, outputs, names)
+    source = request.open()
+    graph, kept, renamed = trim_graph(source, request.inputs, request.outputs, request.names)
     chosen = [node for name, node in edit.variables(graph).items() if frozen(name)]
     values = source.values(chosen)
     edit.freeze(graph, [n.name for n in chosen])
@@ -80,7 +74,7 @@ def freeze(
     )
 
 
-def trimmed(
+def trim_graph(
     source: Source,
     inputs: Sequence[str],
     outputs: Sequence[str],
@@ -98,13 +92,13 @@ def trimmed(
     nodes = {n.name: n for n in graph.node}
     ends = {edit.base(o): o for o in outputs} if outputs else dict(source.outputs)
     if not ends:
-        raise OptionError(f"{source.path}: no signature says what comes out. Name it with --output{sinks(graph)}.")
+        raise OptionError(f"{source.path}: no signature says what comes out. Name it with --output{list_sinks(graph)}.")
     kept, renamed = [], {}
     for key, tensor in ends.items():
         name, _, index = tensor.partition(":")
         if nodes[name].op in edit.CALLS or index not in ("", "0"):
             name = f"visionport_output_{len(kept)}"
-            kind = type_of(source, nodes[edit.base(tensor)], int(index or 0))
+            kind = output_type(source, nodes[edit.base(tensor)], int(index or 0))
             graph.node.add(name=name, op="Identity", input=[tensor]).attr["T"].type = kind
             renamed[name] = key
         kept.append(name)
@@ -126,7 +120,7 @@ def trimmed(
     return graph, kept, renamed
 
 
-def type_of(source: Source, node, index: int) -> int:
+def output_type(source: Source, node, index: int) -> int:
     """The type of a node's output."""
     if node.op in edit.CALLS and index < len(node.attr["Tout"].list.type):
         return node.attr["Tout"].list.type[index]
@@ -140,175 +134,15 @@ def type_of(source: Source, node, index: int) -> int:
     return found[index].dtype.base_dtype.as_datatype_enum
 
 
-def sinks(graph) -> str:
-    """Nodes that nothing reads, for an error."""
-    read_ = {edit.base(i) for n in graph.node for i in n.input}
-    ignored = ("NoOp", "Assign", "AssignVariableOp", "SaveV2", "Const", "Placeholder", "Assert")
-    found = [n.name for n in graph.node if n.name not in read_ and n.op not in ignored]
-    return f"; nothing reads {', '.join(found[:8])}" if found else ""
-
-
-# --- sources ---
-
-
-def read(path: Path, checkpoint=None, tags=None, signature=None, initializers=()) -> Source:
-    """What lies at `path`: a SavedModel's folder, a .meta, a graph as .pb or .pbtxt."""
-    if not path.exists():
-        raise InputError(f"{path}: no such model{near_files(path)}.")
-    if path.suffix in (".keras", ".h5", ".hdf5"):
-        raise UnsupportedError(
-            f"{path} is a Keras file, not a graph. Load it with keras.saving.load_model, write a SavedModel with "
-            "model.export(DIR), and give DIR."
-        )
-    if path.name in SAVED_MODEL:
-        path = path.parent
-    if path.is_dir():
-        if not any((path / n).is_file() for n in SAVED_MODEL):
-            found = [f.name for f in sorted(path.rglob("*")) if f.suffix in (".meta", ".pb", ".pbtxt")][:5]
-            there = f" There: {', '.join(found)}." if found else ""
-            raise InputError(f"{path} is no SavedModel: no {SAVED_MODEL[0]} in it.{there}")
-        if checkpoint:
-            raise OptionError(f"--checkpoint {checkpoint}: a SavedModel ({path}) has its own. Leave it out.")
-        return saved_model(path, tags, signature)
-    if tags:
-        raise OptionError(f"--tag {','.join(tags)}: only a SavedModel has tags, and {path} is a graph. Leave it out.")
-    meta = read_meta(path)
-    graph, signatures = meta.graph_def, meta.signature_def
-    name = choose(path, signatures, signature) if signatures or signature else None
-    chosen = signatures[name] if name else None
-    keys, start = restored(graph), initialized(graph, initializers) if initializers else {}
-    return Source(
-        path=path,
-        graph=graph,
-        inputs={k: v.name for k, v in chosen.inputs.items()} if chosen else {},
-        outputs={k: v.name for k, v in chosen.outputs.items()} if chosen else detections(graph),
-        values=lambda nodes: from_checkpoint(path, checkpoint, nodes, keys, start),
-        signature=name,
-        trainable=trained(meta),
-    )
-
-
-def check_binary(path: Path, binary: bool) -> None:
-    """Raises OptionError where a graph is not what it is said to be."""
-    is_text = looks_like_text(path.read_bytes())
-    if binary == is_text:
-        said, found = ("binary", "text") if binary else ("text", "binary")
-        raise OptionError(f"{path} is said to be {said}, but is {found}: --input_binary={str(not is_text).lower()}.")
-
-
-def read_graph(path: Path):
-    """(GraphDef, {signature: SignatureDef}) of a GraphDef or MetaGraphDef, as text or binary."""
-    meta = read_meta(path)
-    return meta.graph_def, dict(meta.signature_def)
-
-
-def read_meta(path: Path):
-    """The MetaGraphDef of a file that holds one, or a GraphDef, as text or binary."""
-    from google.protobuf import text_format
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.framework import graph_pb2
-    from tensorflow.core.protobuf import meta_graph_pb2
-
-    data = path.read_bytes()
-    if data.startswith(b"version https://git-lfs"):
-        raise InputError(f"{path} is a Git LFS pointer, not the file: run `git lfs pull`.")
-    is_text = looks_like_text(data)
-    kinds = [graph_pb2.GraphDef, meta_graph_pb2.MetaGraphDef]
-    if path.suffix == ".meta":
-        kinds.reverse()
-    for kind in kinds:
-        try:
-            found = text_format.Parse(data.decode(), kind()) if is_text else kind.FromString(data)
-        except (DecodeError, text_format.ParseError, UnicodeDecodeError):
-            continue
-        meta = found if isinstance(found, meta_graph_pb2.MetaGraphDef) else meta_graph_pb2.MetaGraphDef(graph_def=found)
-        if meta.graph_def.node and all(n.op for n in meta.graph_def.node):
-            return meta
-    raise InputError(f"{path} holds no GraphDef or MetaGraphDef: is it whole? A SavedModel is given as its folder.")
-
-
-def looks_like_text(data: bytes) -> bool:
-    head = data[:4096]
-    return bool(head) and all(b in b"\t\n\r" or b >= 32 for b in head) and b"{" in data[:65536]
-
-
-def near_files(path: Path) -> str:
-    return nearest(path.name, [f.name for f in path.parent.iterdir()]) if path.parent.is_dir() else ""
-
-
-def detections(graph) -> dict[str, str]:
-    """The output nodes of a graph of the Object Detection API's exporter."""
-    names = {n.name for n in graph.node}
-    return {n: f"{n}:0" for n in frozen_graph.OUTPUTS if n in names} if "detection_boxes" in names else {}
-
-
-def choose(path: Path, signatures: Mapping[str, Any], name: str | None) -> str:
-    """A signature's name: the one asked for, the default, or the only one."""
-    callable_ = {k: v for k, v in signatures.items() if not k.startswith("__")}
-    if name is None:
-        name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in callable_ or len(callable_) != 1 else next(iter(callable_))
-    if name not in callable_:
-        have = ", ".join(callable_) or "none; save it again with tf.saved_model.save(model, DIR, signatures=...)"
-        raise OptionError(f"{path} has no signature {name!r}{nearest(name, callable_)}. It has: {have}.")
-    return name
-
-
-def saved_model(path: Path, tags: Sequence[str] | None, signature: str | None) -> Source:
-    from tensorflow.python.saved_model import loader_impl
-
-    try:
-        content = loader_impl.parse_saved_model(str(path))
-    except OSError as e:
-        raise InputError(f"{path}: its {SAVED_MODEL[0]} cannot be read: {e}.") from None
-    sets = [tuple(m.meta_info_def.tags) for m in content.meta_graphs]
-    wanted = set(tags or ("serve",))
-    found = [m for m, s in zip(content.meta_graphs, sets, strict=True) if set(s) == wanted]
-    if not found and tags is None and len(sets) == 1:
-        found, wanted = list(content.meta_graphs), set(sets[0])
-    if not found:
-        have = [",".join(s) for s in sets]
-        given = ",".join(sorted(wanted))
-        raise OptionError(
-            f"{path} has nothing tagged {given!r}{nearest(given, have)}. Its tag sets: {'; '.join(have)}."
-        )
-    (meta, *_) = found
-    name = choose(path, meta.signature_def, signature)
-    chosen, graph = meta.signature_def[name], meta.graph_def
-    keys = restored(graph)
-    return Source(
-        path=path,
-        graph=graph,
-        inputs={k: v.name for k, v in chosen.inputs.items()},
-        outputs={k: v.name for k, v in chosen.outputs.items()},
-        values=lambda nodes: from_saved_model(path, wanted, nodes, keys),
-        signature=name,
-        trainable=trained(meta),
-    )
-
-
-def trained(meta) -> frozenset[str] | None:
-    """The nodes of a MetaGraphDef's trainable variables, by its collections or its objects; None without either."""
-    from tensorflow.core.framework import variable_pb2
-
-    listed = meta.collection_def["trainable_variables"].bytes_list.value
-    if listed:
-        return frozenset(edit.base(variable_pb2.VariableDef.FromString(v).variable_name) for v in listed)
-    variables = [n.variable for n in meta.object_graph_def.nodes if n.HasField("variable")]
-    return frozenset(v.name for v in variables if v.trainable) if variables else None
-
-
-# --- output ---
-
-
-def write(graph, target: Path, *, overwrite: bool = False) -> Path:
+def write_graph(graph, target: Path, *, overwrite: bool = False) -> Path:
     """Writes .pb, or text where the name ends in .pbtxt."""
     from google.protobuf import text_format
 
-    parts = [text_format.MessageToString(graph).encode()] if Path(target).suffix == ".pbtxt" else serialized(graph)
+    parts = [text_format.MessageToString(graph).encode()] if Path(target).suffix == ".pbtxt" else serialize_graph(graph)
     return staging.write_file(Path(target), parts, overwrite=overwrite)
 
 
-def serialized(graph) -> Iterator[bytes]:
+def serialize_graph(graph) -> Iterator[bytes]:
     """A GraphDef's bytes, a node after the other: no second copy of all weights."""
     from google.protobuf.internal.encoder import _VarintBytes  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -5,8 +5,8 @@ Not a format to ask for: it stands beside a TF1 export's checkpoint, as the refe
 
 from pathlib import Path
 
-from visionport.formats import frozen_graph
 from visionport.graph import edit
+from visionport.graph.function import node_names
 
 
 def write(model, signature, prefix: Path) -> Path:
@@ -23,7 +23,7 @@ def write(model, signature, prefix: Path) -> Path:
     sources = [t.op.name for t in function.inputs if t.op.name not in captured.values()]
     edit.prune(graph_def, [*sources, *(t.op.name for t in function.outputs)])
     inputs = {signature.input_name: signature.name} | {name: name for name in signature.more}
-    names = frozen_graph.node_names(function, sources, inputs)
+    names = node_names(function, sources, inputs)
     edit.rename(graph_def, names)
     with tf.Graph().as_default():
         handles = {}

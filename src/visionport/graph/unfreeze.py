@@ -1,11 +1,14 @@
 """A SavedModel with variables and a signature, of any graph and its checkpoint, or of another SavedModel."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from visionport.checkpoint.selection import Selection
 from visionport.errors import OptionError
-from visionport.graph import edit, freeze
+from visionport.graph import edit, slim
+from visionport.graph.freeze import GraphRequest, trim_graph
+from visionport.graph.sources import DEFAULT_SIGNATURE
 from visionport.staging import check_target, staged
 
 NAME = "saved_model"
@@ -14,49 +17,27 @@ NOTHING = Selection()
 UNTRAINED = ("moving_mean", "moving_variance", "ExponentialMovingAverage", "global_step")
 
 
-def export_meta(
-    meta: Path,
-    out: Path,
-    *,
-    checkpoint: Path | None = None,
-    inputs: Sequence[str] = (),
-    outputs: Sequence[str] = (),
-    selection: Selection = NOTHING,
-) -> int:
-    """Writes out/saved_model of a TF1 graph; returns how many variables it has.
-
-    checkpoint: the .meta's own by default. inputs, outputs, selection: as for `unfreeze`.
-    """
-    if meta.suffix != ".meta" and not checkpoint:
+def export_meta(request: GraphRequest, out: Path, *, selection: Selection = NOTHING) -> int:
+    """Writes out/saved_model of a TF1 graph; returns how many variables it has. The checkpoint is the .meta's own."""
+    meta = Path(request.source)
+    if meta.suffix != ".meta" and not request.checkpoint:
         raise OptionError(f"--meta {meta}: its name does not say which checkpoint is its own. Give --checkpoint.")
     check_target(out, overwrite=False)
-    how = {"checkpoint": checkpoint or meta.with_suffix(""), "inputs": inputs, "outputs": outputs}
-    return unfreeze(meta, out / NAME, selection=selection, **how)
+    request = replace(request, checkpoint=request.checkpoint or meta.with_suffix(""))
+    return unfreeze(request, out / NAME, selection=selection)
 
 
-def unfreeze(
-    path: Path,
-    out: Path,
-    *,
-    checkpoint: Path | None = None,
-    tags: Sequence[str] | None = None,
-    signature: str | None = None,
-    inputs: Sequence[str] = (),
-    outputs: Sequence[str] = (),
-    names: Mapping[str, str] | None = None,
-    selection: Selection = NOTHING,
-) -> int:
+def unfreeze(request: GraphRequest, out: Path, *, selection: Selection = NOTHING) -> int:
     """Writes a SavedModel tagged serve with the signature serving_default; returns how many variables it has.
 
-    inputs, outputs, names: as for `freezing.freeze`; their nodes' names are the signature's keys. selection: which
-    variables become constants. It has `variables` and `trainable_variables` by the graph's own names, and the
-    signature under its name in the source too.
+    The input and output nodes' names are the signature's keys. selection: which variables become constants. It has
+    `variables` and `trainable_variables` by the graph's own names, and the signature under its name in the source too.
     """
     import tensorflow as tf
 
     check_target(out, overwrite=False)
-    source = freeze.read(Path(path), checkpoint, tags, signature)
-    graph, kept, renamed = freeze.trimmed(source, inputs, outputs, names)
+    source = request.open()
+    graph, kept, renamed = trim_graph(source, request.inputs, request.outputs, request.names)
     nodes = edit.variables(graph)
     selection.check_names(nodes)
     values = source.values(list(nodes.values()))
@@ -69,10 +50,10 @@ def unfreeze(
     edit.check_tables(graph)
     edit.fill(graph, values)
     edit.rename(graph, renamed)
-    given = {edit.base(i) for i in (*inputs, *source.inputs.values())}
+    given = {edit.base(i) for i in (*request.inputs, *source.inputs.values())}
     given = {renamed.get(name, name) for name in given}
-    sources = [n.name for n in graph.node if n.op == "Placeholder" or (n.op in OPTIONAL and n.name in given)]
-    specs = specifications(graph, left, nodes, sources)
+    fed = [n.name for n in graph.node if n.op == "Placeholder" or (n.op in OPTIONAL and n.name in given)]
+    specs = input_specs(graph, left, nodes, fed)
     root = tf.__internal__.tracking.AutoTrackable()
     variables = {}
     for name in left:
@@ -84,7 +65,7 @@ def unfreeze(
     root.trainable_variables = [v for v in root.variables if v.trainable]
 
     def run(*tensors):
-        mapped = {f"{name}:0": tensor for name, tensor in zip(sources, tensors, strict=True)}
+        mapped = {f"{name}:0": tensor for name, tensor in zip(fed, tensors, strict=True)}
         capture = tf.compat.v1.get_default_graph().capture
         mapped |= {f"{n}:0": capture(v.handle) if left[n] else v.read_value() for n, v in variables.items()}
         ends = [renamed.get(name, name) for name in kept]
@@ -93,8 +74,8 @@ def unfreeze(
 
     # Not tf.function: it would add dependencies between a loop's inside and its outside.
     function = tf.compat.v1.wrap_function(run, specs)
-    function._arg_keywords, function._num_positional_args = sources, int(len(sources) == 1)
-    save(root, function, out, {freeze.DEFAULT_SIGNATURE, source.signature or freeze.DEFAULT_SIGNATURE})
+    function._arg_keywords, function._num_positional_args = fed, int(len(fed) == 1)
+    save_small(root, function, out, {DEFAULT_SIGNATURE, source.signature or DEFAULT_SIGNATURE})
     return len(left)
 
 
@@ -102,7 +83,7 @@ def unfreeze(
 OPTIONAL = ("PlaceholderWithDefault", "PlaceholderV2")
 
 
-def specifications(graph, left: Mapping[str, bool], nodes: Mapping, sources: Iterable[str]) -> list:
+def input_specs(graph, left: Mapping[str, bool], nodes: Mapping, sources: Iterable[str]) -> list:
     """What the graph's inputs take, as an importer sees it: old graphs write unknown shapes as scalars."""
     import tensorflow as tf
 
@@ -122,17 +103,15 @@ def is_trained(source, names: set[str], value) -> bool:
     return value.dtype.kind == "f" and not any(name.endswith(UNTRAINED) for name in names)
 
 
-def save(root, function, out: Path, names: Iterable[str]) -> None:
+def save_small(root, function, out: Path, names: Iterable[str]) -> None:
     """The SavedModel, as small as ours and the same bytes each time."""
     import tensorflow as tf
-
-    from visionport.formats import saved_model
 
     with staged(out, overwrite=False) as folder:
         target = folder / NAME
         tf.saved_model.save(root, str(target), signatures=dict.fromkeys(sorted(names), function))
-        saved_model.slim(target / "saved_model.pb")
-        saved_model.name_by_content(target / "fingerprint.pb")
+        slim.slim(target / "saved_model.pb")
+        slim.name_by_content(target / "fingerprint.pb")
         for file in list(target.iterdir()):
             file.rename(folder / file.name)
         target.rmdir()

@@ -1,13 +1,13 @@
 """The model's own preprocessing outside of its graph: as a manifest records it, and done to one image."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from visionport import config
 from visionport.errors import ArtifactError
-from visionport.inputs.quantization import quantized
 
 RESIZERS = {
     c.__name__: c
@@ -20,7 +20,7 @@ def describe(resizer: config.Resizer, normalization: config.Normalization) -> di
     return {"resizer": type(resizer).__name__, **dataclasses.asdict(resizer), **dataclasses.asdict(normalization)}
 
 
-def parse(description: dict) -> tuple[config.Resizer, config.Normalization]:
+def parse(description: Mapping) -> tuple[config.Resizer, config.Normalization]:
     """What `describe` described."""
     fields: dict[str, Any] = dict(description)
     resizer = RESIZERS[fields.pop("resizer")]
@@ -45,6 +45,11 @@ def of_pixels(resizer: config.Resizer, normalization: config.Normalization) -> c
     return config.Normalization(mean=(mean, mean, mean), std=(std, std, std))
 
 
+def without_normalization(description: Mapping) -> dict:
+    """A manifest's preprocessing with the pixels left as they are."""
+    return {**description, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "bgr": False}
+
+
 def padding(resizer: config.KeepAspectRatio, normalization: config.Normalization) -> np.ndarray:
     """The RGB pixel [3], not rounded, that a padded picture is filled up with."""
     value = np.array(resizer.pad_value)
@@ -67,30 +72,26 @@ def in_words(resizer: config.Resizer) -> str:
     return type(resizer).__name__
 
 
-def prepare(
-    image: np.ndarray, description: dict, dtype: Any = np.float32, quantization: tuple[float, int] = (0.0, 0)
-) -> tuple[np.ndarray, np.ndarray]:
+def prepare(image: np.ndarray, description: Mapping, dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:
     """uint8 [h, w, 3] -> the network's input [1, H, W, c], and how much of its height and width is not padding [2].
 
-    dtype: float32, normalised; uint8, pixels; int8, normalised, then quantised by `quantization` (scale, zero point).
+    dtype: float32, normalised; uint8, pixels.
     """
     import tensorflow as tf
 
     from visionport.ops import image as image_ops
 
-    if np.dtype(dtype).name not in ("float32", "uint8", "int8"):
+    if np.dtype(dtype).name not in ("float32", "uint8"):
         raise ArtifactError(f"an input of {np.dtype(dtype).name} is not supported here; float32, uint8 and int8 are.")
     resizer, normalization = parse(description)
     prepared, shapes = image_ops.preprocess(tf.constant(image[None]), resizer, normalization)
     value = prepared.numpy()
     if np.dtype(dtype) == np.uint8:
         value = to_pixels(value, describe(resizer, of_pixels(resizer, normalization)))
-    if np.dtype(dtype) == np.int8:
-        value = quantized(value, np.int8, *quantization)
     return value, shapes.numpy()[0, :2] / prepared.shape[1:3]
 
 
-def to_pixels(value: np.ndarray, description: dict) -> np.ndarray:
+def to_pixels(value: np.ndarray, description: Mapping) -> np.ndarray:
     """What was normalised, float32 [..., c], as uint8 again: RGB, or gray by a gray pixel's mean and std."""
     mean, std = (np.array(description[k][: value.shape[-1]], np.float32) for k in ("mean", "std"))
     pixels = np.clip(np.rint(value * std + mean), 0, 255).astype(np.uint8)

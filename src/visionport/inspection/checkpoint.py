@@ -1,7 +1,7 @@
 """What a checkpoint holds: as plain data for --json, and as tables for people."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from visionport.checkpoint.read import VALUE, Checkpoint, Entry
@@ -32,7 +32,7 @@ def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def render(description: dict[str, Any]):
+def render(description: Mapping[str, Any]):
     """What `describe_checkpoint` gave, as a rich renderable."""
     from rich.console import Group
     from rich.table import Table

@@ -1,5 +1,6 @@
 """Does a checkpoint fit a config? Answered from names and shapes, with a table of what does not."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def fit(path: Path, config_path: Path, override: str = "") -> dict[str, Any]:
     }
 
 
-def render(fitted: dict[str, Any]):
+def render(fitted: Mapping[str, Any]):
     """What `fit` gave, as a rich renderable."""
     from rich.console import Group
     from rich.text import Text

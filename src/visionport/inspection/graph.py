@@ -13,12 +13,12 @@ GRAPHS = (".pb", ".pbtxt", ".meta")
 
 def describe(path: Path) -> dict[str, Any]:
     """Ready for JSON. path: a SavedModel's folder or file, or a GraphDef or MetaGraphDef as .pb, .pbtxt or .meta."""
-    from visionport.graph import freeze
+    from visionport.graph import sources
 
-    path = path.parent if path.name in freeze.SAVED_MODEL else Path(path)
+    path = path.parent if path.name in sources.SAVED_MODEL else Path(path)
     if path.is_dir():
         return _saved_model(path)
-    graph, signatures = freeze.read_graph(path)
+    graph, signatures = sources.read_graph_def(path)
     return {
         "path": str(path),
         "kind": "graph",

@@ -12,20 +12,11 @@ from visionport.checkpoint.names import averages, locator
 from visionport.checkpoint.params import Params
 from visionport.checkpoint.saved_model import foreign
 from visionport.checkpoint.selection import Selection
-from visionport.config import Config, SideInput, Ssd
-from visionport.config.center_net import CenterNet
-from visionport.config.faster_rcnn import FasterRcnn
+from visionport.config import Config, SideInput
 from visionport.errors import CheckpointError, ConfigError, UnsupportedError
 from visionport.inputs.side_inputs import choose
 
-# Meta-architectures: packages beside this module, whose `architecture` has normalization, predict, postprocess, names
-# and known_unread.
-META = {Ssd: "ssd", CenterNet: "center_net", FasterRcnn: "faster_rcnn"}
-
 NONE = Selection()
-
-# The reference's classes are 1-based: 0 is the background.
-LABEL_ID_OFFSET = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +25,13 @@ class Model:
 
     meta: the meta-architecture's module.
     preprocess: uint8 or float32 [b, h, w, 3] -> (float32 [b, H, W, c], int32 [b, 3] sizes without padding).
+        `source`, a key of inputs/types.py, says where the images come from, since some models tell them apart.
     side_inputs: what goes to `predict` and `detect` behind that, a tensor each; most models have none.
     predict: what preprocess gives -> dict of raw answers (see models/ssd/architecture.py: predict).
     heads: `predict` as a concrete function, where some variables are frozen, to train the others; else None.
     detect: the same -> dict of the reference's outputs, float32; a concrete function, traced once.
+    answer: preprocessed images [b, H, W, c] that no padding is in -> the same outputs; to be traced.
+    reading: how these are to be read, as a manifest records it and the task's `answer` takes it.
     trace: {name: TensorSpec} of more inputs that `postprocess` takes -> `detect` with them behind its own.
     input_size: (H, W, c), None where the image decides.
     """
@@ -50,6 +44,8 @@ class Model:
     predict: Callable
     heads: Any
     detect: Any
+    answer: Callable
+    reading: Mapping[str, Any]
     trace: Callable
     input_size: tuple[int | None, int | None, int]
 
@@ -69,8 +65,6 @@ def build(
     supported (see docs/support.md).
     """
     import tensorflow as tf
-
-    from visionport.ops import image
 
     meta = meta_of(config)
     with about(config):
@@ -93,10 +87,11 @@ def build(
     def detect(images, true_shapes, *side, **more):
         prediction = (heads or predict)(images, true_shapes, *side)
         outputs = meta.postprocess(config.model, scope, prediction, images, true_shapes, **more)
-        outputs["detection_classes"] = tf.cast(outputs["detection_classes"], tf.float32) + LABEL_ID_OFFSET
-        if config.api == "tf1":
-            outputs.pop("detection_anchor_indices", None)
-        return {k: tf.cast(v, tf.float32) for k, v in outputs.items()}
+        return meta.exported(config, outputs)
+
+    def answer(images):
+        shape = tf.shape(images)
+        return detect(images, tf.tile(shape[None, 1:], tf.stack([shape[0], 1])))
 
     @functools.cache
     def traced(more: tuple[tuple[str, Any], ...]):
@@ -117,11 +112,13 @@ def build(
         config=config,
         params=params,
         meta=meta,
-        preprocess=lambda images: image.preprocess(images, config.model.resizer, meta.normalization(config.model)),
+        preprocess=functools.partial(preprocess, config, meta),
         side_inputs=side_inputs,
         predict=predict,
         heads=heads,
         detect=concrete,
+        answer=answer,
+        reading=meta.reading(config),
         trace=trace,
         input_size=size,
     )
@@ -159,7 +156,22 @@ def side_inputs_of(config: Config) -> tuple[SideInput, ...]:
 
 
 def meta_of(config: Config) -> ModuleType:
-    return importlib.import_module(f"visionport.models.{META[type(config.model)]}.architecture")
+    return importlib.import_module(FAMILIES[config.family])
+
+
+def preprocess(config: Config, meta: ModuleType, images, source: str = "image_tensor"):
+    """See Model.preprocess: by the architecture's own function, or by the config's resizer and its normalisation."""
+    from visionport.ops import image
+
+    own = getattr(meta, "preprocess", None)
+    if own:
+        return own(config.model, images, source)
+    return image.preprocess(images, config.model.resizer, meta.normalization(config.model))
+
+
+def reading(config: Config) -> dict[str, Any]:
+    """How the outputs are to be read, as a manifest records it and the task's `answer` takes it."""
+    return meta_of(config).reading(config)
 
 
 def input_size(config: Config) -> tuple[int | None, int | None, int]:
@@ -170,10 +182,11 @@ def input_size(config: Config) -> tuple[int | None, int | None, int]:
 
 
 def params_for(config: Config, checkpoint, **how) -> Params:
-    if checkpoint.kind not in (config.api, "named"):
+    kind = config.lineage.checkpoint
+    if checkpoint.kind not in (kind, "named"):
         kinds = {"tf1": "a TF1 checkpoint (names)", "tf2": "a TF2 checkpoint (object graph)"}
         raise ConfigError(
-            f"{config.path}: {config.architecture} is trained to {kinds[config.api]}, but {checkpoint.prefix} is "
+            f"{config.path}: {config.architecture} is trained to {kinds[kind]}, but {checkpoint.prefix} is "
             f"{kinds[checkpoint.kind]}. Give the config it was trained with."
         )
     meta = meta_of(config)
@@ -184,9 +197,13 @@ def params_for(config: Config, checkpoint, **how) -> Params:
         )
     if checkpoint.kind == "named":
         locate = str
-    elif config.api == "tf2":
+    elif kind == "tf2":
         locate = locator(meta.names(config.model))
     else:
         locate = averages(checkpoint) if config.moving_averages else str
     unread = meta.known_unread(config.model)
     return Params(checkpoint, locate, known_unread=unread, quantized=config.quantized, **how)
+
+
+# Meta-architectures: modules with normalization, predict, postprocess, exported, reading, names and known_unread.
+FAMILIES = {name: f"visionport.models.{name}.architecture" for name in ("ssd", "faster_rcnn", "center_net")}

@@ -5,7 +5,6 @@ No scripts and no requests: styles are inline, pictures are data URIs. The same 
 
 import base64
 import io
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,20 @@ from pathlib import Path
 
 from PIL import Image
 
+from visionport.verification.checks import Check
+from visionport.verification.summary import Row, notes_of, pictures_of, show_bound, show_number, summarize, verdict_of
+
 PICTURE_SIDE = 960  # the longer side of an embedded picture, at most
 
-FORMATS = {"saved_model": "SavedModel", "frozen_graph": "Frozen graph", "tflite": "TFLite"}
-MARKS = {"good": "✓", "bad": "✗", "unknown": "?"}
-WORDS = {"good": "agrees", "bad": "disagrees", "unknown": "not verified"}
+MARKS = {"good": "✓", "bad": "✗", "unknown": "?", "design": "≠"}
+WORDS = {"good": "agrees", "bad": "disagrees", "unknown": "not verified", "design": "differs by design"}
+# The state of a check -> the look of its badge, and the word.
+STATES = {
+    "agrees": ("good", "within"),
+    "disagrees": ("bad", "outside"),
+    "not judged": ("unknown", "not judged"),
+    "differs by design": ("design", "by design"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,38 +49,23 @@ class SignatureView:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckView:
-    """One comparison of an artifact with its source, on one image."""
-
-    what: str  # the kind of check: "scores"; checks of one kind share a row
-    image: str
-    measured: float
-    bound: float
-    ok: bool
-    at_least: bool = False  # the bound is the least that will do, not the most
-    unit: str = ""  # "px"
-    notes: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class ArtifactView:
     """One exported artifact."""
 
-    format: str  # a key of FORMATS, or any other name
+    title: str  # what it is, for people
     path: str  # relative to the export directory
     size: int  # bytes
-    agrees: bool | None  # None: not verified
-    checks: tuple[CheckView, ...] = ()
+    checks: tuple[Check, ...] = ()  # none: not verified
     signatures: tuple[SignatureView, ...] = ()
     snippet: str = ""  # Python that loads and runs it
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureView:
-    """One image with the detections of the checkpoint and of each artifact, side by side."""
+    """One image with the answers of the checkpoint and of each artifact, side by side."""
 
     name: str
-    columns: tuple[tuple[str, Image.Image | bytes], ...]  # (whose detections, the picture, or PNG or JPEG bytes)
+    columns: tuple[tuple[str, Image.Image | bytes], ...]  # (whose answer, the picture, or PNG or JPEG bytes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +83,7 @@ class Report:
     warnings: tuple[str, ...] = ()
     artifacts: tuple[ArtifactView, ...] = ()
     pictures: tuple[PictureView, ...] = ()
+    noun: str = "answers"  # what the answers are called
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -137,39 +131,50 @@ def render(report: Report) -> str:
 """
 
 
-def _state(agrees: bool | None) -> str:
-    return "unknown" if agrees is None else "good" if agrees else "bad"
+def _state(artifact: ArtifactView) -> str:
+    """How the whole artifact looks."""
+    if not artifact.checks:
+        return "unknown"
+    return {"agrees": "good", "disagrees": "bad"}.get(verdict_of(artifact.checks), "unknown")
 
 
 def _names(artifacts: Sequence[ArtifactView]) -> list[str]:
-    """What each artifact is called here: its format, and its path too where formats repeat."""
-    count = Counter(artifact.format for artifact in artifacts)
-    return [FORMATS.get(a.format, a.format) + (f" ({a.path})" if count[a.format] > 1 else "") for a in artifacts]
+    """What each artifact is called here: its title, and its path too where titles repeat."""
+    count = Counter(artifact.title for artifact in artifacts)
+    return [a.title + (f" ({a.path})" if count[a.title] > 1 else "") for a in artifacts]
 
 
 def _verdict(report: Report, names: Sequence[str]) -> tuple[str, str, str]:
     """The state, the headline and one more sentence."""
-    states = [_state(artifact.agrees) for artifact in report.artifacts]
-    good, bad, unknown = ([n for n, s in zip(names, states, strict=True) if s == wanted] for wanted in MARKS)
+    states = [_state(artifact) for artifact in report.artifacts]
+    good, bad, unknown = ([n for n, s in zip(names, states, strict=True) if s == x] for x in ("good", "bad", "unknown"))
     checks = [check for artifact in report.artifacts for check in artifact.checks]
-    images = _count(len({check.image for check in checks}), "image")
-    done = f"{_count(len(checks), 'measurement')} on {images}"
+    done = _counts(checks)
     outside = sum(not check.ok for check in checks)
     agree = f"{_list(good)} {_verb(good, 'agrees', 'agree')}"
     skipped = f"{_list(unknown)} {_verb(unknown, 'was', 'were')} not verified"
     if bad:
-        told = f"{outside} of {done} {'is' if outside == 1 else 'are'} outside the bound." if outside else ""
-        detail = (told, f"{agree}." if good else "", f"{skipped}." if unknown else "")
+        said = f"{_count(outside, 'measurement')} {'is' if outside == 1 else 'are'} outside the bound: {done}"
+        detail = (said, f"{agree}." if good else "", f"{skipped}." if unknown else "")
         headline = f"{_list(bad)} {_verb(bad, 'disagrees', 'disagree')} with the checkpoint"
         return "bad", headline, " ".join(filter(None, detail))
     if not good:
         return "unknown", "Not verified", "Nothing here was compared with the checkpoint's own answers."
-    detail = f"{done}, each within its bound." if checks and not outside else f"{done}."
     if unknown:
-        return "unknown", f"{agree} with the checkpoint, {skipped}", detail
+        return "unknown", f"{agree} with the checkpoint, {skipped}", done
     if len(good) > 1:
         agree = f"All {len(good)} artifacts agree"
-    return "good", f"{agree} with the checkpoint", detail
+    return "good", f"{agree} with the checkpoint", done
+
+
+def _counts(checks: Sequence[Check]) -> str:
+    """How many measurements there are of each state, and on how many pictures."""
+    count = Counter(check.state for check in checks)
+    parts = [f"{count['agrees']:,} within {'its' if count['agrees'] == 1 else 'their'} bound"]
+    parts += [f"{count['disagrees']:,} outside"] * bool(count["disagrees"])
+    parts += [f"{count['differs by design']:,} different by design"] * bool(count["differs by design"])
+    parts += [f"{count['not judged']:,} reported, not judged"] * bool(count["not judged"])
+    return f"{_count(len(checks), 'measurement')} on {_count(len(pictures_of(checks)), 'picture')}: {', '.join(parts)}."
 
 
 def _warnings(warnings: Iterable[str]) -> str:
@@ -179,7 +184,7 @@ def _warnings(warnings: Iterable[str]) -> str:
 
 def _overview(report: Report, names: Sequence[str]) -> str:
     cards = "".join(
-        f'<li><a href="#artifact-{i}"><span class="name">{escape(names[i])}</span>{_badge(_state(artifact.agrees))}'
+        f'<li><a href="#artifact-{i}"><span class="name">{escape(names[i])}</span>{_badge(_state(artifact))}'
         f'<span class="size">{_size(artifact.size)}</span><span class="path">{escape(artifact.path)}</span></a></li>\n'
         for i, artifact in enumerate(report.artifacts)
     )
@@ -204,55 +209,46 @@ def _pictures(report: Report) -> str:
     for picture in report.pictures:
         figures = "".join(
             f"<figure><figcaption>{escape(title)}</figcaption>"
-            f'<img src="{_data_uri(image)}" alt="{escape(f"{picture.name}: detections of {title}")}"></figure>\n'
+            f'<img src="{_data_uri(image)}" alt="{escape(f"{picture.name}: {report.noun} of {title}")}"></figure>\n'
             for title, image in picture.columns
         )
         rows += f'<div class="row"><h3>{escape(picture.name)}</h3>\n<div class="figures">\n{figures}</div></div>\n'
-    return f'<section class="pictures"><h2>Detections</h2>\n{rows}</section>\n' if rows else ""
+    return f'<section class="pictures"><h2>{escape(report.noun.capitalize())}</h2>\n{rows}</section>\n' if rows else ""
 
 
 def _agreement(report: Report, names: Sequence[str]) -> str:
     """The worst of each kind of check, a group an artifact; every single measurement folded below."""
     bodies, every = "", ""
     for name, artifact in zip(names, report.artifacts, strict=True):
-        rows = ""
-        for what in dict.fromkeys(check.what for check in artifact.checks):
-            kind = [check for check in artifact.checks if check.what == what]
-            failed = sum(not check.ok for check in kind)
-            rows += _check_row(max(kind, key=_badness), f"{failed} of {len(kind)} outside" if failed else "within")
+        rows = "".join(_check_row(row.worst, _result(row)) for row in summarize(artifact.checks))
         rows = rows or '<tr><td colspan="4" class="none">no measurements</td></tr>\n'
         head = f'<tr class="group"><th colspan="4" scope="rowgroup">{escape(name)}</th></tr>\n'
         bodies += f"<tbody>\n{head}{rows}</tbody>\n"
         if artifact.checks:
-            single = "".join(_check_row(check, "within" if check.ok else "outside") for check in artifact.checks)
+            single = "".join(_check_row(check) for check in artifact.checks)
             every += f"<tbody>\n{head}{single}</tbody>\n"
     if not every:
         return ""
     return (
-        '<section><h2>Agreement with the checkpoint</h2>\n<p class="lead">The worst over all images.</p>\n'
+        '<section><h2>Agreement with the checkpoint</h2>\n<p class="lead">The worst over all pictures.</p>\n'
         f"{_table(('Check', 'Worst', 'Bound', 'Result'), bodies, 'checks')}"
         f"<details><summary>Every measurement</summary>\n"
         f"{_table(('Check', 'Measured', 'Bound', 'Result'), every, 'checks')}</details>\n</section>\n"
     )
 
 
-def _badness(check: CheckView) -> tuple[bool, bool, float]:
-    """Orders checks of one kind, whose bounds may differ from image to image: outside first, then by share used."""
-    if math.isnan(check.measured):
-        return not check.ok, True, 0.0
-    if check.at_least:
-        return not check.ok, False, check.bound - check.measured
-    return not check.ok, False, check.measured / check.bound if check.bound else check.measured
+def _result(row: Row) -> str:
+    return f"{row.disagreeing} of {row.count} outside" if row.disagreeing else ""
 
 
-def _check_row(check: CheckView, result: str) -> str:
-    note = " · ".join(escape(text) for text in (check.image, check.notes) if text)
-    unit = f" {escape(check.unit)}" if check.unit else ""
+def _check_row(check: Check, result: str = "") -> str:
+    look, word = STATES[check.state]
+    note = " · ".join(escape(text) for text in (check.picture or check.data, notes_of(check)) if text)
     return (
         f'<tr><th scope="row">{escape(check.what)}<span class="note">{note}</span></th>'
-        f'<td class="number">{_number(check.measured)}{unit}</td>'
-        f'<td class="number">{"≥" if check.at_least else "≤"} {_number(check.bound)}{unit}</td>'
-        f"<td>{_badge(_state(check.ok), result)}</td></tr>\n"
+        f'<td class="number">{show_number(check.measured)}</td>'
+        f'<td class="number">{escape(show_bound(check)).replace("&gt;=", "≥").replace("&lt;=", "≤")}</td>'
+        f"<td>{_badge(look, result or word)}</td></tr>\n"
     )
 
 
@@ -270,7 +266,7 @@ def _artifact(i: int, artifact: ArtifactView, name: str) -> str:
     snippet = artifact.snippet.strip("\n")
     code = f'<h3>Load and run</h3>\n<pre tabindex="0"><code>{escape(snippet)}</code></pre>\n' if snippet else ""
     return (
-        f'<section class="artifact" id="artifact-{i}"><h2>{escape(name)} {_badge(_state(artifact.agrees))}</h2>\n'
+        f'<section class="artifact" id="artifact-{i}"><h2>{escape(name)} {_badge(_state(artifact))}</h2>\n'
         f'<p class="lead"><code>{escape(artifact.path)}</code>, {artifact.size:,} bytes</p>\n{code}{tables}</section>\n'
     )
 
@@ -299,14 +295,6 @@ def _data_uri(image: Image.Image | bytes) -> str:
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
-
-
-def _number(value: float) -> str:
-    """Three figures: 0.0123, 1.5e-5, 0, nan."""
-    if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6:
-        return f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.3g}"
-    digits, power = f"{value:.2e}".split("e")
-    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
 
 
 def _size(size: float) -> str:

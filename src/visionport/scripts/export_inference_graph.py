@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from visionport.config import Ssd
 from visionport.errors import OptionError, UnsupportedError, nearest
 from visionport.exporter import Extra
 from visionport.formats import frozen_graph
@@ -43,7 +42,7 @@ def run(flags) -> None:
     batch, size = shape(flags)
     more = additional(flags.additional_output_tensor_names or "")
     extras = [Extra(names=(INFERENCE_GRAPH,), write=write_inference_graph)] if flags.write_inference_graph else []
-    extras += [Extra(names=(frozen_graph.NAME,), write=partial(add_nodes, names=more))] if more else []
+    extras += [Extra(names=(frozen_graph.FORMAT.target,), write=partial(add_nodes, names=more))] if more else []
     exports.export(
         flags,
         flags.trained_checkpoint_prefix,
@@ -90,11 +89,11 @@ def additional(given: str) -> tuple[str, ...]:
 
 def add_nodes(model, options, folder: Path, *, names: Sequence[str]) -> None:
     """More names in the frozen graph, for outputs that it has."""
-    path = folder / frozen_graph.NAME
-    graph = frozen_graph.read(path)
+    path = folder / frozen_graph.FORMAT.target
+    graph = frozen_graph.read_graph_def(path)
     nodes = {n.name for n in graph.node}
     for name in names:
-        if not isinstance(model.config.model, Ssd) or INNER[name] not in nodes:
+        if model.config.family != "ssd" or INNER[name] not in nodes:
             raise UnsupportedError(f"--additional_output_tensor_names={name}: only SSD has it. Leave it out.")
         node = graph.node.add(name=name, op="Identity", input=[INNER[name]])
         node.attr["T"].type = DT_FLOAT

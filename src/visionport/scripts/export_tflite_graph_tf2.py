@@ -6,7 +6,6 @@ And what the converter would make of it, model.tflite, with the op that the conv
 from pathlib import Path
 
 from visionport.config import read_config
-from visionport.config.center_net import CenterNet
 from visionport.exporter import Extra
 from visionport.formats.tflite import reference
 from visionport.scripts import exports
@@ -45,8 +44,8 @@ def is_center_net(flags, label_map) -> bool:
     """Is the model one? The flags of SSD and of CenterNet are without effect on the other kind."""
     if not Path(flags.pipeline_config_path).exists():
         return False  # which `export` says
-    model = read_config(flags.pipeline_config_path, flags.config_override, keypoint_label_map=label_map).model
-    return isinstance(model, CenterNet)
+    config = read_config(flags.pipeline_config_path, flags.config_override, keypoint_label_map=label_map)
+    return config.family == "center_net"
 
 
 def main(arguments=None) -> None:

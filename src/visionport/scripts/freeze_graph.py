@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from visionport.errors import InputError, OptionError
-from visionport.graph import freeze
+from visionport.graph import freeze, sources
 from visionport.scripts.flags import Flag, call, print_command, start
 
 FLAGS = (
@@ -47,7 +47,7 @@ def run(flags) -> None:
     if flags.input_saver and not Path(flags.input_saver).is_file():
         raise InputError(f"--input_saver={flags.input_saver}: no such file.")
     if not saved and source.is_file():
-        freeze.check_binary(source, flags.input_binary)
+        sources.check_is_binary(source, flags.input_binary)
     allowed, denied = listed(flags.variable_names_whitelist), listed(flags.variable_names_denylist)
     checkpoint = None if saved else flags.input_checkpoint or None  # a SavedModel has its own, as in the original
     tags = listed(flags.saved_model_tags) if saved else None
@@ -62,16 +62,19 @@ def run(flags) -> None:
             (str(source), True),
         ],
     )
-    frozen = freeze.freeze(
-        source,
+    request = freeze.GraphRequest(
+        source=source,
         checkpoint=Path(checkpoint) if checkpoint else None,
         tags=tags,
         outputs=listed(flags.output_node_names),
-        clear_devices=flags.clear_devices,
         initializers=listed(flags.initializer_nodes),
+    )
+    frozen = freeze.freeze(
+        request,
+        clear_devices=flags.clear_devices,
         frozen=lambda name: (not allowed or name in allowed) and name not in denied,
     )
-    freeze.write(frozen.graph, Path(flags.output_graph), overwrite=True)
+    freeze.write_graph(frozen.graph, Path(flags.output_graph), overwrite=True)
     print(f"{flags.output_graph}  {frozen.variables} variables frozen")
 
 

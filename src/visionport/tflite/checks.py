@@ -70,9 +70,13 @@ def runs(file: bytes | Path, name: str):
         interpreter = Interpreter(**given)
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as e:
-        reason = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
-        raise ArtifactError(f"{name}: LiteRT does not take the file: {reason}") from None
+        raise ArtifactError(f"{name}: LiteRT does not take the file: {first_line(e)}") from None
     return interpreter
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def converted(data: bytes, frozen, keys: Sequence[str], *, quantize: str, partly: bool = False) -> None:
@@ -173,8 +177,7 @@ def run(interpreter, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     try:
         interpreter.invoke()
     except RuntimeError as e:
-        reason = str(e).strip().splitlines()[0] if str(e).strip() else "it does not say why"
-        raise ArtifactError(f"{FILE} loads, but fails when it is run: {reason}") from None
+        raise ArtifactError(f"{FILE} loads, but fails when it is run: {first_line(e)}") from None
     return {d["name"]: interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()}
 
 

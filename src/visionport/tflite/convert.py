@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from visionport.inputs.quantization import EIGHT_BITS
-from visionport.options import CALIBRATED
 from visionport.tflite import checks as tflite_checks
 from visionport.tflite import edit, ranges
 from visionport.tflite import layers as tflite_layers
 from visionport.tflite.flatbuffer import parse, serialize, text
+from visionport.tflite.kinds import CALIBRATED
 
 
 def convert(

@@ -10,10 +10,8 @@ import numpy as np
 from visionport.errors import OptionError, nearest
 from visionport.inputs.quantization import dequantized
 from visionport.tflite.flatbuffer import op_names, parse, text
-from visionport.verification.checks import Check
 
 PICTURES = 4  # to measure on
-SHOWN = 10  # the layers that lost most
 MOVES = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "DELEGATE")  # these compute nothing of their own
 
 
@@ -67,21 +65,6 @@ def _ends(detail) -> np.ndarray:
     """The least and the largest value that a quantised tensor holds."""
     info = np.iinfo(detail["dtype"])
     return dequantized(np.array([info.min, info.max]), *detail["quantization"])
-
-
-def checks(found: Sequence[Layer]) -> list[Check]:
-    """The layers that lost most, to be told."""
-    return [
-        Check(
-            artifact="tflite",
-            image="calibration",
-            what=f"layer {layer.name}",
-            measured=layer.signal,
-            bound=None,
-            notes=f"{layer.op}: dB of signal to noise, {layer.lost:.1f} less than before it",
-        )
-        for layer in found[:SHOWN]
-    ]
 
 
 def excluded(model: bytes, exclude: Sequence[str], names: Mapping[str, str]) -> tuple[list[str], list[str]]:

@@ -12,49 +12,64 @@ from typing import Any
 
 import numpy as np
 
-from visionport.inputs.preprocessing import prepare
+from visionport.inputs.quantization import quantized
 from visionport.tflite import edit
 from visionport.tflite.flatbuffer import op_names, parse, serialize
-from visionport.verification.checks import Check
 
 CLEAR = 0.3  # scores of detections that a user would look at
 SAME = 1e-4  # corners of one box: the network before the op is the same
 
 
 @dataclass(frozen=True, kw_only=True)
-class Modes:
-    """Both modes of one file on some pictures: a check each, which tells, and the least CPU seconds a call took."""
+class Kept:
+    """On one picture: how many of regular NMS's detections fast NMS keeps, and of those that a user would look at."""
 
-    checks: tuple[Check, ...]
+    kept: int
+    all: int
+    clear_kept: int
+    clear: int
+
+    @property
+    def share(self) -> float:
+        return self.kept / self.all if self.all else 1.0
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.kept} of {self.all} kept; {self.clear_kept} of {self.clear} above {CLEAR:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modes:
+    """Both modes of one file on some pictures, and the least CPU seconds that a call took in each."""
+
+    kept: Mapping[str, Kept]  # by picture
     regular: float
     fast: float
 
     @property
     def in_words(self) -> str:
-        lost = "; ".join(f"{c.image}: {c.notes}" for c in self.checks)
+        kept = "; ".join(f"{picture}: {k.in_words}" for picture, k in self.kept.items())
         return (
             f"fast NMS takes {self.fast * 1e3:.1f} ms a call here, regular {self.regular * 1e3:.1f} ms; "
-            f"what fast loses: {lost}"
+            f"what fast keeps: {kept}"
         )
 
 
-def compare(path: Path, manifest: Mapping[str, Any], pictures: Mapping[str, np.ndarray]) -> Modes | None:
-    """Runs the file in both modes, whichever it is in. None for one without the op."""
+def compare_modes(path: Path, feeds: Mapping[str, np.ndarray]) -> Modes | None:
+    """Runs the file in both modes, whichever it is in. None for one without the op. feeds: picture -> its input."""
     data = path.read_bytes()
     options = options_of(parse(data))
-    if not pictures or not options or options["max_classes_per_detection"] > 1:  # which regular mode cannot give
+    if not feeds or not options or options["max_classes_per_detection"] > 1:  # which regular mode cannot give
         return None
-    found = {mode: detections(in_mode(data, mode == "regular"), manifest, pictures) for mode in ("regular", "fast")}
-    checks = []
-    for name in pictures:
+    found = {mode: run_file(in_mode(data, mode == "regular"), feeds) for mode in ("regular", "fast")}
+    kept = {}
+    for name in feeds:
         rows, others = found["regular"][0][name], found["fast"][0][name]
-        kept = np.array([has(others, row) for row in rows], bool)
+        same = np.array([has(others, row) for row in rows], bool)
         clear = np.array([row[1] >= CLEAR for row in rows], bool)
-        notes = f"{np.sum(~kept)} of {len(rows)} detections, {np.sum(~kept & clear)} of {np.sum(clear)} above {CLEAR:g}"
-        share = float(kept.mean()) if len(kept) else 1.0
-        told = {"measured": share, "bound": None, "at_least": True, "notes": notes}
-        checks.append(Check(artifact="tflite", image=name, what="kept by fast NMS", **told))
-    return Modes(checks=tuple(checks), regular=found["regular"][1], fast=found["fast"][1])
+        counts = {"kept": same, "clear_kept": same & clear, "clear": clear}
+        kept[name] = Kept(all=len(rows), **{k: int(np.sum(v)) for k, v in counts.items()})
+    return Modes(kept=kept, regular=found["regular"][1], fast=found["fast"][1])
 
 
 def options_of(parsed) -> dict[str, Any]:
@@ -77,7 +92,7 @@ def in_mode(data: bytes, regular: bool) -> bytes:
     return serialize(parsed)
 
 
-def detections(data: bytes, manifest: Mapping[str, Any], pictures: Mapping[str, np.ndarray]):
+def run_file(data: bytes, feeds: Mapping[str, np.ndarray]):
     """({picture: [(class, score, box)]}, the least CPU seconds of a call)."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -85,9 +100,8 @@ def detections(data: bytes, manifest: Mapping[str, Any], pictures: Mapping[str, 
     interpreter.allocate_tensors()
     (source,) = interpreter.get_input_details()
     found, least = {}, float("inf")
-    for name, picture in pictures.items():
-        value, _ = prepare(picture, manifest["preprocessing"], source["dtype"], source["quantization"])
-        interpreter.set_tensor(source["index"], value)
+    for name, value in feeds.items():
+        interpreter.set_tensor(source["index"], quantized(value, source["dtype"], *source["quantization"]))
         begun = time.process_time()
         interpreter.invoke()
         least = min(least, time.process_time() - begun)
@@ -98,5 +112,6 @@ def detections(data: bytes, manifest: Mapping[str, Any], pictures: Mapping[str, 
 
 
 def has(rows, wanted) -> bool:
+    """Whether one of the rows (class, score, box) is of the wanted class, in the wanted place."""
     kind, _, box = wanted
     return any(k == kind and np.abs(b - box).max() <= SAME for k, _, b in rows)

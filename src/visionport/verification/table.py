@@ -1,30 +1,37 @@
-"""The table of agreement on the terminal: a row for each artifact and kind of check, the worst over the images."""
+"""The table of agreement on the terminal."""
 
 from collections.abc import Sequence
 
 from visionport.verification.checks import Check
+from visionport.verification.summary import notes_of, show_bound, show_number, summarize
 
 FOLDED = ("compared", "")
 
 
 def table(checks: Sequence[Check]):
-    """A rich table."""
+    """A rich table: a row for each artifact and kind of check, the worst over the pictures."""
     from rich.table import Table
 
     out = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("artifact", "compared", "images", "worst", "bound", ""):
-        number_like = title in ("images", "worst", "bound")
+    for title in ("artifact", "compared", "times", "worst", "bound", ""):
+        number_like = title in ("times", "worst", "bound")
         # Where the terminal is narrow, names of layers and notes are folded; numbers stay whole.
         out.add_column(title, justify="right" if number_like else "left", no_wrap=title not in FOLDED, overflow="fold")
-    for key in dict.fromkeys((c.artifact, c.what) for c in checks):
-        group = [c for c in checks if (c.artifact, c.what) == key]
-        worst = min(group, key=lambda c: (c.ok, c.measured if c.at_least else -c.measured))
-        sign = ">=" if worst.at_least else "<="
-        bound = "" if worst.bound is None else f"{sign} {number(worst.bound)}"
-        verdict = "told" if worst.bound is None else "ok" if worst.ok else "DISAGREES"
-        out.add_row(*key, str(len(group)), number(worst.measured), bound, f"{verdict}  {worst.notes}".rstrip())
+    for row in summarize(checks):
+        state = "DISAGREES" if row.state == "disagrees" else row.state
+        said = f"{state}  {notes_of(row.worst)}".rstrip()
+        out.add_row(
+            row.artifact, row.what, str(row.count), show_number(row.worst.measured), show_bound(row.worst), said
+        )
     return out
 
 
-def number(value: float) -> str:
-    return f"{value:.1e}" if 0 < abs(value) < 0.01 else f"{value:.3g}"
+def render_text(checks: Sequence[Check]) -> str:
+    """The table as plain text of 100 columns."""
+    import io
+
+    from rich.console import Console
+
+    out = io.StringIO()
+    Console(file=out, width=100, highlight=False).print(table(checks))
+    return out.getvalue().rstrip()

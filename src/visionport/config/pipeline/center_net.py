@@ -7,7 +7,7 @@ from google.protobuf import text_format
 
 from visionport import config
 from visionport.config import center_net as center
-from visionport.config.pipeline import read as pipeline
+from visionport.config.pipeline import common
 from visionport.config.pipeline.text import UNSET, merge_text, message_class, read_text
 from visionport.errors import ConfigError, InputError, UnsupportedError, nearest
 
@@ -32,7 +32,7 @@ def center_net(m, *, folder: Path, keypoint_label_map=None) -> center.CenterNet:
         raise ConfigError("model.center_net.densepose_estimation_task needs mask_estimation_task.")
     explicit = Path(keypoint_label_map) if keypoint_label_map else None
     classes = keypoint_classes(m, folder, explicit) if m.keypoint_estimation_task else {}
-    resizer = pipeline.one_of(m.image_resizer, "image_resizer_oneof", pipeline.RESIZERS)
+    resizer = common.one_of(m.image_resizer, "image_resizer_oneof", common.RESIZERS)
     if resizer.grayscale:
         raise UnsupportedError("convert_to_grayscale: no CenterNet of the reference can be built with it.")
     return center.CenterNet(
@@ -148,7 +148,7 @@ def deepmac(m) -> center.DeepMac:
 
 
 def non_max_suppression(m) -> config.Nms:
-    nms = pipeline.post_processing(m).nms
+    nms = common.post_processing(m).nms
     if nms.combined or nms.change_coordinate_frame:
         raise ConfigError(
             "center_net.post_processing: the reference cannot build use_combined_nms or change_coordinate_frame (on by "

@@ -4,13 +4,13 @@ import dataclasses
 
 from visionport import config
 from visionport.config import faster_rcnn as two_stage
-from visionport.config.pipeline import read as pipeline
+from visionport.config.pipeline import common
 from visionport.errors import ConfigError, UnsupportedError
 
 
 def faster_rcnn(m, api: str) -> two_stage.FasterRcnn:
     refuse(m)
-    post = pipeline.post_processing(m.second_stage_post_processing)
+    post = common.post_processing(m.second_stage_post_processing)
     if post.nms.combined:
         raise UnsupportedError("second_stage_post_processing: use_combined_nms cannot be built in two-stage models.")
     # The reference's second stage always answers in the image's frame.
@@ -20,13 +20,13 @@ def faster_rcnn(m, api: str) -> two_stage.FasterRcnn:
         num_classes=m.num_classes,
         proposals_only=m.number_of_stages == 1,
         feature_extractor=extractor(m.feature_extractor, api),
-        resizer=pipeline.one_of(m.image_resizer, "image_resizer_oneof", pipeline.RESIZERS),
+        resizer=common.one_of(m.image_resizer, "image_resizer_oneof", common.RESIZERS),
         anchors=anchors(m.first_stage_anchor_generator),
         first_stage=first_stage(m, api),
         crop_size=m.initial_crop_size,
         pool_kernel=m.maxpool_kernel_size,
         pool_stride=m.maxpool_stride,
-        heads=pipeline.one_of(m.second_stage_box_predictor, "box_predictor_oneof", HEADS, api),
+        heads=common.one_of(m.second_stage_box_predictor, "box_predictor_oneof", HEADS, api),
         masks=mask_head(m.second_stage_box_predictor.mask_rcnn_box_predictor, api) if masks else None,
         post_processing=post,
         box_coder=config.BoxCoder(),
@@ -91,7 +91,7 @@ def pyramid(m, api: str) -> config.SsdFeatureExtractor:
     levels = (m.fpn.min_level, m.fpn.max_level) if m.HasField("fpn") else (2, 6)
     return config.SsdFeatureExtractor(
         type=m.type,
-        hyperparams=pipeline.hyperparams(m.conv_hyperparams, api),
+        hyperparams=common.hyperparams(m.conv_hyperparams, api),
         override_base_hyperparams=m.override_base_feature_extractor_hyperparams,
         pad_to_multiple=32,  # whatever the config says: the reference does not pass it on
         fpn_min_level=levels[0],
@@ -100,7 +100,7 @@ def pyramid(m, api: str) -> config.SsdFeatureExtractor:
 
 
 def anchors(m):
-    found = pipeline.one_of(m, "anchor_generator_oneof", pipeline.ANCHORS)
+    found = common.one_of(m, "anchor_generator_oneof", common.ANCHORS)
     if getattr(found, "normalize", False):
         raise ConfigError("first_stage_anchor_generator: normalize_coordinates must be false in two-stage models.")
     return found
@@ -111,7 +111,7 @@ def first_stage(m, api: str) -> two_stage.FirstStage:
         raise ConfigError(f"first_stage_nms_iou_threshold is {m.first_stage_nms_iou_threshold}; it is from 0 to 1.")
     # Its convolution ends in relu6 whatever the config says.
     hyper = dataclasses.replace(
-        pipeline.hyperparams(m.first_stage_box_predictor_conv_hyperparams, api), activation="relu6"
+        common.hyperparams(m.first_stage_box_predictor_conv_hyperparams, api), activation="relu6"
     )
     return two_stage.FirstStage(
         hyperparams=hyper,
@@ -130,9 +130,9 @@ def first_stage(m, api: str) -> two_stage.FirstStage:
 def box_heads(m, api: str) -> two_stage.BoxHeads:
     if m.box_code_size != 4:
         raise ConfigError(f"mask_rcnn_box_predictor.box_code_size is {m.box_code_size}; the box coder's is 4.")
-    hyper = pipeline.hyperparams(m.fc_hyperparams, api)
+    hyper = common.hyperparams(m.fc_hyperparams, api)
     # slim applies them to the layers of their `op` alone; Keras's fully connected layers have a bias all the same.
-    applies = api == "tf2" or pipeline.name_of(m.fc_hyperparams, "op") == "FC"
+    applies = api == "tf2" or common.name_of(m.fc_hyperparams, "op") == "FC"
     return two_stage.BoxHeads(
         share_box=m.share_box_across_classes,
         use_dropout=m.use_dropout,
@@ -147,7 +147,7 @@ def rfcn_heads(m, api: str) -> two_stage.RfcnHeads:
         raise ConfigError(f"rfcn_box_predictor: the crop {crop} must be divisible by the spatial bins {bins}.")
     if m.box_code_size != 4:
         raise ConfigError(f"rfcn_box_predictor.box_code_size is {m.box_code_size}; the box coder's is 4.")
-    return two_stage.RfcnHeads(hyperparams=pipeline.hyperparams(m.conv_hyperparams, api), bins=bins, crop_size=crop)
+    return two_stage.RfcnHeads(hyperparams=common.hyperparams(m.conv_hyperparams, api), bins=bins, crop_size=crop)
 
 
 def mask_head(m, api: str) -> two_stage.MaskHead:
@@ -156,7 +156,7 @@ def mask_head(m, api: str) -> two_stage.MaskHead:
     if m.mask_prediction_num_conv_layers < 1:
         raise ConfigError("mask_rcnn_box_predictor.mask_prediction_num_conv_layers is from 1.")
     return two_stage.MaskHead(
-        hyperparams=pipeline.hyperparams(m.conv_hyperparams, api),
+        hyperparams=common.hyperparams(m.conv_hyperparams, api),
         size=(m.mask_height, m.mask_width),
         num_layers=m.mask_prediction_num_conv_layers,
         class_agnostic=m.masks_are_class_agnostic,
@@ -187,7 +187,7 @@ def context(m, api: str) -> two_stage.Context:
         max_features=m.max_num_context_features,
         feature_length=m.context_feature_length,
         temperature=m.attention_temperature,
-        position=POSITIONS[pipeline.name_of(m, "attention_position")],  # type: ignore[arg-type]
+        position=POSITIONS[common.name_of(m, "attention_position")],  # type: ignore[arg-type]
         self_attention=m.use_self_attention,
         long_term=m.use_long_term_attention,
         in_sequence=m.self_attention_in_sequence,

@@ -13,14 +13,14 @@ import numpy as np
 from visionport.config import FixedShape, KeepAspectRatio, Normalization
 from visionport.config.center_net import CenterNet
 from visionport.errors import ArtifactError, OptionError, UnsupportedError
-from visionport.formats.tflite import heads as tflite_heads
+from visionport.formats.base import Reading
+from visionport.formats.tflite.heads import check_quantization, convert_network, takes_bytes
 from visionport.inputs import calibration
 from visionport.tflite import convert as tflite_convert
 from visionport.tflite import edit
 from visionport.tflite.flatbuffer import parse, serialize, text
 
 INPUT = "input"  # float32 or uint8 [1, H, W, 3], RGB from 0 to 255
-PIXELS = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # what is left to do outside
 BOXES = edit.SIGNATURE_OUTPUTS
 KEYPOINTS = ("detection_keypoints", "detection_keypoint_scores")
 OWN_OPTIONS = {"tflite_nms": "--tflite-nms", "detections_per_class": "--detections-per-class"}
@@ -28,6 +28,7 @@ OWN_OPTIONS = {"tflite_nms": "--tflite-nms", "detections_per_class": "--detectio
 
 def check(config, options) -> None:
     """Raises UnsupportedError and OptionError where the file cannot give the model's answers."""
+    check_quantization(config, options)
     c: CenterNet = config.model
     if options.tflite_head == "decoded":
         raise OptionError(
@@ -58,7 +59,42 @@ def check(config, options) -> None:
         calibration.sources(options.calibration)
 
 
-def held(c: CenterNet, options) -> CenterNet:
+def reading(config, options) -> Reading:
+    """It takes pixels; classes are from 0, boxes and keypoints of the frame."""
+    c = reduce_config(config.model, options)
+    if options.tflite_head == "raw":
+        from visionport.models.center_net.architecture import heads
+
+        return Reading(input=INPUT, type="pixels", outputs=tuple(sorted(heads(c))))
+    answers = {"classes_from": 0, "boxes": "frame"}
+    return Reading(input=INPUT, type="pixels", answers=answers, outputs=output_names(c))
+
+
+def left_out(config, options) -> str:
+    """Why other outputs of the model than `reading` names are not in the file."""
+    if options.tflite_head == "raw":
+        return "--tflite-head raw gives the maps of the heads alone"
+    return "the file holds what the reference's CenterNetModule gives"
+
+
+def probe(model, options, prediction, images) -> dict:
+    """The maps that a file of raw heads gives, called after the heads."""
+    if options.tflite_head != "raw":
+        return {}
+    return {name.rpartition("/")[0]: x for name, x in prediction.items() if name != "feature_maps"}
+
+
+def refused_by(config, options) -> str:
+    """Which reader will not load the file as it is: none is known that would."""
+    return ""
+
+
+def outside(config) -> Normalization:
+    """The normalisation that is left to whoever feeds the file: none."""
+    return Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+def reduce_config(c: CenterNet, options) -> CenterNet:
     """What of the model the file holds: boxes, and keypoints where they are wanted."""
     most = options.max_detections or c.center.max_detections
     nothing = {"masks": None, "densepose": None, "deepmac": None, "embedding_size": None}
@@ -75,8 +111,9 @@ def output_names(c: CenterNet) -> tuple[str, ...]:
     return BOXES + (KEYPOINTS if c.keypoints else ())
 
 
-def differences(c: CenterNet, options) -> str:
+def differs(config, options) -> str:
     """Why the file's detections differ from the checkpoint's by design; "" where they do not."""
+    c: CenterNet = config.model
     reasons = []
     if options.max_detections and options.max_detections < c.center.max_detections:
         reasons.append(f"at most {options.max_detections} detections instead of {c.center.max_detections}")
@@ -85,16 +122,17 @@ def differences(c: CenterNet, options) -> str:
     return "; ".join(reasons)
 
 
-def converted(model, options, progress) -> bytes:
-    """The file, with its signature."""
-    c = held(model.config.model, options)
-    maps = network(model, c, dtype="uint8" if tflite_heads.takes_bytes(options) else "float32")
-    data = tflite_heads.convert(maps, model, options, progress, input_name=INPUT, pixels=True)
+def convert(model, options, progress) -> bytes:
+    """The file without metadata, with its signature."""
+    c = reduce_config(model.config.model, options)
+    maps = trace_maps(model, c, dtype="uint8" if takes_bytes(options) else "float32")
+    whole = options.tflite_head != "detections"
+    data = convert_network(maps, model, options, progress, input_name=INPUT, pixels=True, integer_outputs=whole)
     if options.tflite_head == "raw":
         return edit.reorder_outputs(data, sorted(maps.structured_outputs))
     names = output_names(c)
-    after, inputs = tflite_convert.convert_plain(search(model, c, maps))
-    data = joined(data, after, inputs)
+    after, inputs = tflite_convert.convert_plain(trace_search(model, c, maps))
+    data = merge_files(data, after, inputs)
     data = edit.reorder_outputs(data, names)
     numbered = {f"output_{i}": name for i, name in enumerate(reversed(names))}
     signed = {"named": dict(zip(names, names, strict=True)), "numbered": numbered}
@@ -102,7 +140,7 @@ def converted(model, options, progress) -> bytes:
     return edit.sign(data, signed[options.tflite_outputs])
 
 
-def network(model, c: CenterNet, *, dtype: str = "float32"):
+def trace_maps(model, c: CenterNet, *, dtype: str = "float32"):
     """A concrete function: pixels [1, H, W, 3] -> {head: its map}."""
     import tensorflow as tf
 
@@ -118,7 +156,7 @@ def network(model, c: CenterNet, *, dtype: str = "float32"):
     return tf.function(function, autograph=False).get_concrete_function(spec)
 
 
-def search(model, c: CenterNet, maps):
+def trace_search(model, c: CenterNet, maps):
     """A concrete function of those maps, in the order of their names -> detections; classes from 0."""
     import tensorflow as tf
 
@@ -135,13 +173,13 @@ def search(model, c: CenterNet, maps):
     return tf.function(function, autograph=False).get_concrete_function(*specs)
 
 
-def detections(model, options):
+def trace_detections(model, options):
     """A concrete function: pixels float32 [1, H, W, 3] -> {output: value}, as a file gives them."""
     import tensorflow as tf
 
-    c = held(model.config.model, options)
-    maps = network(model, c)
-    after = search(model, c, maps)
+    c = reduce_config(model.config.model, options)
+    maps = trace_maps(model, c)
+    after = trace_search(model, c, maps)
 
     def function(pixels):
         found = maps(pixels)
@@ -151,7 +189,7 @@ def detections(model, options):
     return tf.function(function, autograph=False).get_concrete_function(spec)
 
 
-def joined(first: bytes, second: bytes, inputs: list[str]) -> bytes:
+def merge_files(first: bytes, second: bytes, inputs: list[str]) -> bytes:
     """One file of two: `second` takes the outputs of `first`, in the order of their names, by its own `inputs`."""
     a, b = parse(first, edit=True), parse(second, edit=True)
     if len(b.subgraphs) > 1:
@@ -182,16 +220,3 @@ def joined(first: bytes, second: bytes, inputs: list[str]) -> bytes:
         graph.operators.append(op)
     graph.outputs, a.signatureDefs = moved(more.outputs), []
     return serialize(a)
-
-
-def described(found: dict, extent: np.ndarray) -> dict:
-    """A file's outputs by name, of one image, as an answer (formats/__init__.py).
-
-    extent: how much of the input's height and width is not padding.
-    """
-    out = {k: v[: int(found["num_detections"])] for k, v in found.items() if k != "num_detections"}
-    out["detection_boxes"] = np.clip(out["detection_boxes"] / np.tile(extent, 2), 0, 1).astype(np.float32)
-    out["detection_classes"] = out["detection_classes"] + 1
-    if "detection_keypoints" in out:
-        out["detection_keypoints"] = (out["detection_keypoints"] / extent).astype(np.float32)
-    return out

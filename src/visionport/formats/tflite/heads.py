@@ -1,64 +1,33 @@
-"""What goes to the TFLite converter: one image to box encodings or boxes, and scores; pictures to calibrate with."""
+"""What the architectures' files share: the type of the input, quantisation as asked for, pictures to calibrate with."""
 
 import numpy as np
 
+from visionport.config import Normalization
 from visionport.errors import OptionError
+from visionport.formats.tflite.options import NO_PICTURES
 from visionport.inputs import calibration
 from visionport.inputs.preprocessing import describe, of_pixels, prepare, to_pixels
 from visionport.inputs.quantization import EIGHT_BITS
-from visionport.options import NO_PICTURES
 from visionport.tflite import convert as tflite_convert
 
 INPUT = "normalized_input_image_tensor"
-# raw: codes, for the op or to be decoded with the anchors. decoded: boxes of all anchors.
-HEADS = {
-    "raw": ("box_encodings", "class_scores"),
-    "decoded": ("raw_detection_boxes", "raw_detection_scores"),
-}
 
 
-def heads(model, *, head: str = "raw", pixels: bool = False, dtype: str = "float32"):
-    """A concrete function of one image [1, H, W, c], and the anchors float32 [n, 4] as (y, x, h, w).
-
-    head: a key of HEADS. pixels: the image is RGB, or gray, from 0 to 255, else preprocessed. dtype: the image's.
-    """
-    import tensorflow as tf
-
-    from visionport.models.ssd import architecture as ssd
-    from visionport.ops import image, nn
-
-    config = model.config.model
-    kept = {}
-
-    def raw(images):
-        x = image.normalize(tf.cast(images, tf.float32), normalization(config)) if pixels else images
-        with nn.for_tflite():
-            found = model.predict(x, None)
-        kept["anchors"] = ssd.anchors(config, found, x, constant=True)
-        boxes = tf.identity(found["box_encodings"])
-        if head == "decoded":
-            boxes, _ = ssd.box_ops.decode(config.box_coder, boxes, kept["anchors"])
-        return dict(zip(HEADS[head], (boxes, ssd.box_ops.scores(config.post_processing, found["logits"])), strict=True))
-
-    spec = tf.TensorSpec((1, *model.input_size), tf.dtypes.as_dtype(dtype), name=INPUT)
-    return tf.function(raw, autograph=False).get_concrete_function(spec), ssd.box_ops.centers(kept["anchors"])
-
-
-def check(config, options) -> None:
+def check_quantization(config, options) -> None:
     """Raises where a quantisation-aware checkpoint, or any other, cannot have the 8 bits that are asked for."""
-    settled = options.settled(config.quantized)
+    quantize = settled_quantization(config, options)
     if not config.quantized:
-        if settled.quantize == "uint8" and not options.calibration:
+        if quantize == "uint8" and not options.calibration:
             raise OptionError(NO_PICTURES.format("uint8"))
         return
-    if settled.quantize not in ("uint8", "none"):
+    if quantize not in ("uint8", "none"):
         raise OptionError(
-            f"--quantize {settled.quantize}: this checkpoint was trained for 8 bits (graph_rewriter) and gives them by "
+            f"--quantize {quantize}: this checkpoint was trained for 8 bits (graph_rewriter) and gives them by "
             "itself: leave it out, or take --quantize none for a float32 file that rounds as the 8 bits do."
         )
     if options.calibration:
         raise OptionError("--calibration is of no use: this checkpoint was trained with its ranges (graph_rewriter).")
-    if settled.quantize == "none":
+    if quantize == "none":
         return
     if options.quantize_exclude:
         raise OptionError("--quantize-exclude: a quantisation-aware checkpoint's 8 bits are for all of its network.")
@@ -70,6 +39,11 @@ def check(config, options) -> None:
         raise OptionError(
             "--tflite-head decoded: nothing was trained to hold boxes in 8 bits. Take raw, or add --quantize none."
         )
+
+
+def settled_quantization(config, options) -> str:
+    """As asked for; otherwise the 8 bits that a quantisation-aware checkpoint was trained for, or none."""
+    return options.quantize or ("uint8" if config.quantized else "none")
 
 
 def trained(config, options) -> bool:
@@ -92,15 +66,15 @@ def normalizes(config, options) -> bool:
     """
     if input_type(options) != "uint8":
         return False
-    n = normalization(config.model)
+    n = normalization(config)
     return not (options.quantize in EIGHT_BITS and len(set(n.mean)) == len(set(n.std)) == 1 and not n.bgr)
 
 
-def normalization(config):
-    """What an SSD's file normalises resized pixels by; see preprocessing.of_pixels."""
-    from visionport.models.ssd import architecture as ssd
+def normalization(config) -> Normalization:
+    """What a file normalises resized pixels by; see inputs/preprocessing.py: of_pixels. config: a Config."""
+    from visionport.models.build import meta_of
 
-    return of_pixels(config.resizer, ssd.normalization(config))
+    return of_pixels(config.model.resizer, meta_of(config).normalization(config.model))
 
 
 def takes_bytes(options) -> bool:
@@ -108,10 +82,13 @@ def takes_bytes(options) -> bool:
     return input_type(options) == "uint8" and options.quantize not in EIGHT_BITS
 
 
-def convert(function, model, options, progress, *, input_name: str, pixels: bool) -> bytes:
-    """TFLite of a network's concrete function, quantised as the options say; see tflite_convert.py.
+def convert_network(
+    function, model, options, progress, *, input_name: str, pixels: bool, integer_outputs: bool
+) -> bytes:
+    """TFLite of a network's concrete function, quantised as the options say; see tflite/convert.py.
 
-    pixels: it takes RGB from 0 to 255, else what is preprocessed.
+    pixels: it takes RGB from 0 to 255, otherwise what is preprocessed. integer_outputs: of a fully quantised file, the
+    outputs are integers as the input is.
     """
     kind = input_type(options)
     integer = kind if options.quantize in EIGHT_BITS and kind != "float32" else ""
@@ -122,7 +99,7 @@ def convert(function, model, options, progress, *, input_name: str, pixels: bool
             input_name=input_name,
             quantize=options.quantize,
             integer_input=integer,
-            integer_outputs=bool(integer) and options.tflite_head != "detections",
+            integer_outputs=bool(integer) and integer_outputs,
             examples=followed,
             exclude=options.quantize_exclude,
         )
@@ -136,10 +113,10 @@ class Examples:
     """
 
     def __init__(self, model, path, *, pixels: bool):
-        resizer, normalization = model.config.model.resizer, model.meta.normalization(model.config.model)
+        resizer = model.config.model.resizer
         self.path, self.pixels = path, pixels
-        self.preprocessing = describe(resizer, normalization)
-        self.of_pixels = describe(resizer, of_pixels(resizer, normalization))
+        self.preprocessing = describe(resizer, model.meta.normalization(model.config.model))
+        self.of_pixels = describe(resizer, normalization(model.config))
         self.length = calibration.count(path)
 
     def __len__(self):

@@ -6,17 +6,14 @@ export_tflite_graph_lib_tf2.py.
 
 from pathlib import Path
 
-from visionport.formats import frozen_graph
 from visionport.formats.tflite import center_net, ssd
-from visionport.formats.tflite import heads as tflite_heads
 from visionport.graph import edit
+from visionport.graph.function import freeze_function
 from visionport.tflite.edit import POSTPROCESS
 
 GRAPHS = ("tflite_graph.pb", "tflite_graph.pbtxt")
 # Head -> node
-NODES: dict[str, str] = dict(
-    zip(ssd.HEADS, ("raw_outputs/box_encodings", "raw_outputs/class_predictions"), strict=True)
-)
+NODES: dict[str, str] = dict(zip(ssd.RAW, ("raw_outputs/box_encodings", "raw_outputs/class_predictions"), strict=True))
 ANCHORS = "anchors"
 
 
@@ -25,8 +22,8 @@ def write_graph(model, options, folder: Path, *, postprocess: bool = True) -> No
     import tensorflow as tf
     from google.protobuf import text_format
 
-    heads, anchors = tflite_heads.heads(model)
-    graph = frozen_graph.freeze(heads, {ssd.INPUT: ssd.INPUT})
+    heads, anchors = ssd.trace_heads(model)
+    graph = freeze_function(heads, {ssd.INPUT: ssd.INPUT})
     edit.rename(graph, NODES)
     node = graph.node.add(name=ANCHORS, op="Const")
     node.attr["dtype"].type = tf.float32.as_datatype_enum
@@ -50,10 +47,10 @@ def write_saved_model(model, options, folder: Path) -> None:
     """
     import tensorflow as tf
 
-    if ssd.is_center_net(model):
+    if model.config.family == "center_net":
         _write_center_net(model, options, folder)
         return
-    heads, anchors = tflite_heads.heads(model)
+    heads, anchors = ssd.trace_heads(model)
     pairs = " ".join(f'attr {{ key: "{k}" value {{ {text(v)} }} }}' for k, v in attributes(model, options).items())
 
     @tf.function(experimental_implements=f'name: "{POSTPROCESS}" {pairs}', autograph=False)
@@ -71,8 +68,8 @@ def write_saved_model(model, options, folder: Path) -> None:
 
 def _write_center_net(model, options, folder: Path) -> None:
     """One image's pixels to the same four, or with keypoints six, all of it the model's own operations."""
-    found = center_net.detections(model, options)
-    names = center_net.output_names(center_net.held(model.config.model, options))
+    found = center_net.trace_detections(model, options)
+    names = center_net.output_names(center_net.reduce_config(model.config.model, options))
 
     def infer(image):
         outputs = found(image)

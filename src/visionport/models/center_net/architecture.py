@@ -11,6 +11,7 @@ from visionport.config.center_net import CenterNet, Head
 from visionport.errors import UnsupportedError
 from visionport.models.center_net import deepmac, keypoints, masks
 from visionport.models.center_net.extractors import EXTRACTORS, SCOPE, STRIDE, extractor
+from visionport.models.heads.detections import exported, reading  # noqa: F401 (of every meta-architecture)
 from visionport.ops import nms, nn, peaks
 
 __all__ = ["extractor_types", "known_unread", "names", "normalization", "postprocess", "predict"]
@@ -117,7 +118,10 @@ def postprocess(c: CenterNet, s, prediction: dict, images, true_shapes, boxes=No
             out["detection_boxes"] = tf.concat([tf.reduce_min(points, 2), tf.reduce_max(points, 2)], -1)
     if c.masks:
         out |= masks.detect(c, found, out["detection_boxes"], classes, true_shapes)
-    if c.deepmac and deepmac.is_there(c.deepmac, s.params):
+    draws_masks = c.deepmac and deepmac.is_there(c.deepmac, s.params)
+    if boxes is not None and not draws_masks:
+        raise UnsupportedError("the checkpoint has no network that draws masks.")
+    if c.deepmac and draws_masks:
         embeddings = found[deepmac.INSTANCE], found[deepmac.PIXEL]
         places = strided if boxes is None else given_boxes(boxes, images, true_shapes, embeddings[0])
         out["detection_masks"] = deepmac.masks(c.deepmac, s / deepmac.SCOPE, *embeddings, places)

@@ -14,6 +14,7 @@ from visionport import config
 from visionport.config.faster_rcnn import BoxHeads, FasterRcnn, MaskHead, RfcnHeads
 from visionport.errors import UnsupportedError, nearest
 from visionport.models.faster_rcnn import context, rfcn
+from visionport.models.heads.detections import exported, reading  # noqa: F401 (of every meta-architecture)
 from visionport.ops import anchors as anchor_ops
 from visionport.ops import boxes as box_ops
 from visionport.ops import image, nms, nn, roi

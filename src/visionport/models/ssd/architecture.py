@@ -11,7 +11,9 @@ import tensorflow as tf
 
 from visionport import config
 from visionport.errors import UnsupportedError, nearest
+from visionport.models.heads import detections
 from visionport.models.heads.box_predictors import PREDICTORS
+from visionport.models.heads.detections import exported  # noqa: F401 (of every meta-architecture)
 from visionport.ops import anchors as anchor_ops
 from visionport.ops import boxes as box_ops
 from visionport.ops import nms, nn
@@ -119,6 +121,14 @@ def postprocess(ssd: config.Ssd, s, prediction: dict, images, true_shapes) -> di
         out["detection_anchor_indices"] = found["anchors"]
     out |= {f"detection_{k}": found[k] for k in fields if k in found}
     return out
+
+
+def reading(ssd: config.Config) -> dict:
+    """See models/build.py. Where the config says so, the reference leaves boxes in the frame, padding and all."""
+    resizer, nms_ = ssd.model.resizer, ssd.model.post_processing.nms
+    padded = isinstance(resizer, config.PadToMultiple) or getattr(resizer, "pad_to_max", False)
+    in_frame = padded and not nms_.change_coordinate_frame
+    return detections.reading(ssd) | {"boxes": "frame" if in_frame else "picture"}
 
 
 def names(ssd: config.Ssd) -> dict[str, str]:

@@ -12,11 +12,8 @@ import numpy as np
 
 from visionport.errors import InputError, OptionError
 from visionport.inputs.calibration import raw
-from visionport.verification.checks import Check
-
-# What mean average precision at IoU 0.5 may fall by, for what rounds a TFLite file ("": nothing does).
-MOST_LOST = {"": 0.002, "pixels": 0.005, "float16": 0.005, **dict.fromkeys(("dynamic", "int8", "int16x8"), 0.02)}
-MOST_LOST |= {"uint8": 0.02, "trained": 0.02}
+from visionport.tasks.base import Measure
+from visionport.tasks.detection.answers import BOXES, CLASSES, SCORES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +28,21 @@ class Labelled:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Precision:
-    """at_50: mean average precision at IoU 0.5; mean: over IoU 0.5 to 0.95, COCO's main figure."""
+class MeanAveragePrecision:
+    """See tasks/base.py: Metric. The value is at IoU 0.5; COCO's main figure stands beside it."""
 
-    at_50: float
-    mean: float
+    name: str = "mAP@0.5"
 
+    def check(self, path: Path) -> None:
+        if importlib.util.find_spec("pycocotools") is None:
+            raise OptionError("--evaluate needs pycocotools: pip install 'visionport[evaluate]'.")
+        if not path.is_file():
+            raise InputError(f"--evaluate {path}: no such TFRecord.")
 
-def check(path: Path) -> None:
-    """Raises OptionError without pycocotools, InputError for what is no file."""
-    if importlib.util.find_spec("pycocotools") is None:
-        raise OptionError("--evaluate needs pycocotools: pip install 'visionport[evaluate]'.")
-    if not path.is_file():
-        raise InputError(f"--evaluate {path}: no such TFRecord.")
+    def evaluate(
+        self, runs: Mapping[str, Callable], path: Path, size: tuple[int, int] | None = None
+    ) -> dict[str, Measure]:
+        return evaluate(runs, path, size)
 
 
 def labelled(path: Path) -> Iterator[Labelled]:
@@ -76,7 +75,7 @@ def labelled(path: Path) -> Iterator[Labelled]:
         raise InputError(f"{path}: not one of its pictures has a label in 'image/object/class/label'.")
 
 
-def evaluate(runs: Mapping[str, Callable], path: Path, size: tuple[int, int] | None = None) -> dict[str, Precision]:
+def evaluate(runs: Mapping[str, Callable], path: Path, size: tuple[int, int] | None = None) -> dict[str, Measure]:
     """Each of `runs`, uint8 [h, w, 3] -> answer, on every picture of a TFRecord. size: the only one that they take."""
     truth: list[dict[str, Any]] = []
     shapes = []
@@ -92,7 +91,7 @@ def evaluate(runs: Mapping[str, Callable], path: Path, size: tuple[int, int] | N
             truth.append(row | {"image_id": number, "category_id": int(label)})
         for title, run in runs.items():
             answer = run(one.image)
-            rows = zip(*(answer[f"detection_{k}"] for k in ("boxes", "scores", "classes")), strict=True)
+            rows = zip(*(answer[k] for k in (BOXES, SCORES, CLASSES)), strict=True)
             for box, score, label in rows:
                 row = {"image_id": number, "category_id": int(label), "bbox": rectangle(box, shape)}
                 found[title].append(row | {"score": float(score)})
@@ -106,13 +105,13 @@ def rectangle(box, shape) -> list[float]:
     return [xmin * width, ymin * height, (xmax - xmin) * width, (ymax - ymin) * height]
 
 
-def precision(shapes, truth, found) -> Precision:
+def precision(shapes, truth, found) -> Measure:
     """What COCO's evaluation says of detections, at most 100 a picture."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     if not found:
-        return Precision(at_50=0.0, mean=0.0)
+        return Measure(value=0.0, more="IoU 0.5 to 0.95: 0.0000")
     with contextlib.redirect_stdout(io.StringIO()):
         labels = COCO()
         labels.dataset = {
@@ -125,23 +124,4 @@ def precision(shapes, truth, found) -> Precision:
         judged.evaluate()
         judged.accumulate()
         judged.summarize()
-    return Precision(at_50=float(judged.stats[1]), mean=float(judged.stats[0]))
-
-
-def checks(
-    measured: Mapping[str, Precision], path: Path, losses: Mapping[str, str], lossy: Mapping[str, str]
-) -> list[Check]:
-    """What each artifact loses against "checkpoint".
-
-    losses: what rounds a format, a key of MOST_LOST. lossy: why its detections differ by design: told, not judged.
-    """
-    source = measured["checkpoint"]
-    found = []
-    for kind in (k for k in measured if k != "checkpoint"):
-        mine, reason = measured[kind], lossy.get(kind, "")
-        figures = f"{mine.at_50:.4f} of {source.at_50:.4f}; IoU 0.5 to 0.95: {mine.mean:.4f} of {source.mean:.4f}"
-        bound = None if reason else MOST_LOST[losses.get(kind, "")]
-        notes = "; ".join(n for n in (figures, reason) if n)
-        judged = {"measured": source.at_50 - mine.at_50, "bound": bound, "notes": notes}
-        found.append(Check(artifact=kind, image=path.name, what="mAP@0.5 lost", **judged))
-    return found
+    return Measure(value=float(judged.stats[1]), more=f"IoU 0.5 to 0.95: {judged.stats[0]:.4f}")

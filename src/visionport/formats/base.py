@@ -1,0 +1,231 @@
+"""What a format is: it writes an artifact, opens it as a Runner, and says how far its answers may be off.
+
+A Runner is named tensors in, named tensors out. An Asker stands on it: pictures in, answers out, by the export's input
+type, preprocessing and task. Verify, predict and evaluate know Askers and nothing else.
+"""
+
+import abc
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from visionport.config import SideInput
+from visionport.inputs import preprocessing, side_inputs
+from visionport.inputs.types import INPUT_TYPES, MoreInput, example_of
+from visionport.tasks.base import Answer, Task
+from visionport.verification.bounds import Tolerance
+from visionport.verification.checks import Check
+
+EMPTY: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """One input or output of a signature. shape: None where a size is open."""
+
+    name: str
+    dtype: str  # NumPy's name; "string" for bytes
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureInfo:
+    """One way to call an artifact."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+class Runner(Protocol):
+    """An artifact in its own runtime. One call at a time, unless `thread_safe`."""
+
+    signatures: Mapping[str, SignatureInfo]
+    thread_safe: bool
+
+    def call(self, signature: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs by name, for a batch of any size that the artifact takes. feeds: an array an input.
+
+        Real numbers given to an input of quantised integers are quantised by its scale, integers go as they are;
+        quantised outputs come back as float32.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives back memory; the runner is of no use afterwards."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How pictures go into an artifact and what its outputs mean, as the manifest records it.
+
+    input: the name of its picture input. type: how to feed that: a key of INPUT_TYPES; "preprocessed": what the
+    network itself takes; "pixels": resized, not normalised. answers: see models/build.py: reading. outputs: their
+    names, where the file itself does not tell. probes: inner tensors that it shows besides.
+    """
+
+    input: str
+    type: str
+    signature: str = "serving_default"
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> "Reading":
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+        return cls(**given)
+
+    @property
+    def more(self) -> Mapping[str, MoreInput]:
+        """The inputs that its type takes besides the pictures."""
+        return INPUT_TYPES[self.type].more if self.type in INPUT_TYPES else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asker:
+    """An artifact that is asked about pictures. how: a manifest's preprocessing; sides: the model's side inputs."""
+
+    runner: Runner
+    reading: Reading
+    task: Task
+    how: Mapping[str, Any]
+    sides: tuple[SideInput, ...] = ()
+    sided: Mapping[str, np.ndarray] | None = None  # their values; zeros by default
+
+    def __call__(self, picture: np.ndarray) -> Answer:
+        """The answer to one picture, uint8 (or float32) [h, w, 3]."""
+        outputs, extent = self.ask(picture[None])
+        return self.read(outputs, extent)
+
+    def ask(self, pictures: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The outputs for pictures of one size [b, h, w, 3], and how much of the network's input they take [2].
+
+        An artifact for a fixed batch gets its first picture as often as it needs.
+        """
+        wanted = self.batch
+        if wanted is not None and len(pictures) != wanted:
+            pictures = np.repeat(pictures[:1], wanted, axis=0)
+        value, extent = self.feed(pictures)
+        feeds = {self.reading.input: value, **self._besides(len(pictures))}
+        return self.runner.call(self.reading.signature, feeds), extent
+
+    def read(self, outputs: Mapping[str, np.ndarray], extent: np.ndarray, row: int = 0) -> Answer:
+        return self.task.answer(outputs, self.reading.answers, extent, row)
+
+    @functools.cached_property
+    def source(self) -> Tensor:
+        """The input that the pictures go to."""
+        inputs = self.runner.signatures[self.reading.signature].inputs
+        return next(t for t in inputs if t.name == self.reading.input)
+
+    @property
+    def batch(self) -> int | None:
+        """How many pictures a call takes; None for any."""
+        return self.source.shape[0] if self.source.shape else None
+
+    def feed(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the input takes of those pictures, and their extent in the network's input."""
+        if self.reading.type in INPUT_TYPES:
+            value = INPUT_TYPES[self.reading.type].feed(pictures)
+            return value, self._extent(pictures[0])
+        how = preprocessing.without_normalization(self.how) if self.reading.type == "pixels" else self.how
+        dtype = np.uint8 if self.source.dtype == "uint8" else np.float32  # what is int8 the runner quantises
+        made = [preprocessing.prepare(p, how, dtype) for p in pictures]
+        return np.concatenate([value for value, _ in made]), made[0][1]
+
+    def _extent(self, picture: np.ndarray) -> np.ndarray:
+        if self.reading.answers.get("boxes") != "frame":
+            return np.ones(2)
+        return preprocessing.prepare(picture, self.how)[1]
+
+    def _besides(self, batch: int) -> dict[str, np.ndarray]:
+        values = example_of(self.reading.type, batch) if self.reading.more else {}
+        given = self.sided if self.sided is not None else side_inputs.nothing(self.sides)
+        return {**values, **given}
+
+
+class Format(abc.ABC):
+    """A kind of artifact. Each has one frozen object, FORMAT at the end of its module; what is here is by default."""
+
+    name: str  # what --format takes
+    title: str  # for people
+    target: str  # the artifact's file or folder in an export directory
+
+    def check(self, config, options) -> None:  # noqa: B027 (most formats hold any model)
+        """Raises where the format cannot hold the model, before TensorFlow is imported. options: not yet settled."""
+
+    def settle(self, config, options):
+        """The options with what the config decides filled in."""
+        return options
+
+    @abc.abstractmethod
+    def write(self, model, signatures: Sequence[Any], options, folder: Path, progress) -> Path:
+        """Writes the artifact into `folder`."""
+
+    @abc.abstractmethod
+    def reading(self, model, signatures: Sequence[Any], options) -> Reading:
+        """See Reading."""
+
+    @abc.abstractmethod
+    def open(self, path: Path, reading: Reading) -> Runner:
+        """The artifact at `path` in its own runtime."""
+
+    def missing_package(self) -> str:
+        """What must be installed to open it, in words; "" where it can be opened here."""
+        return ""
+
+    @abc.abstractmethod
+    def signatures(self, path: Path, reading: Reading) -> list[SignatureInfo]:
+        """What the manifest and the report say of the artifact's ends."""
+
+    @abc.abstractmethod
+    def tolerance(self, model, options) -> Tolerance:
+        """How far its answers may be off."""
+
+    def loss(self, model, options) -> str:
+        """What rounds its answers: a key of verification.bounds.QUANTIZED; "" for nothing."""
+        return ""
+
+    def left_out(self, model, options, outputs: Sequence[str]) -> Mapping[str, str]:
+        """Which of the model's outputs it does not have by design, and why."""
+        return {}
+
+    def differs(self, model, options) -> str:
+        """Why its answers differ by design from the model's; "" where they do not."""
+        return ""
+
+    def probes(self, model, options) -> Callable | None:
+        """(images, true_shapes, prediction) -> more answers of the model that the artifact shows too."""
+        return None
+
+    def answers_in_full(self, options) -> bool:
+        """Whether it gives the task's answers, and not only what they are made of."""
+        return True
+
+    def examine(
+        self, model, options, path: Path, content: Mapping[str, Any], pictures
+    ) -> tuple[list[Check], list[str]]:
+        """What else is measured of the artifact: checks, and notes in words that are another the next time."""
+        return [], []
+
+    def warnings(self, config, options) -> list[str]:
+        """What the user should know of the artifact before it is shipped."""
+        return []
+
+    @abc.abstractmethod
+    def snippet(self, artifact: Mapping[str, Any], content: Mapping[str, Any], task: Task) -> str:
+        """Python that loads the artifact of that manifest and runs it, in the export directory."""
+
+
+def rounds(model) -> bool:
+    """Whether the network has fake quantisation: of quantisation-aware training, or SpaghettiNet's in floats."""
+    return any(name.endswith("/min") for name in model.params.keys)

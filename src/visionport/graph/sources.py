@@ -1,0 +1,192 @@
+"""Where a graph comes from: a SavedModel, or a GraphDef or MetaGraphDef with a checkpoint."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visionport.errors import InputError, OptionError, UnsupportedError, nearest
+from visionport.graph import edit
+from visionport.graph.values import from_checkpoint, from_saved_model, initialized, restored
+
+SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
+DEFAULT_SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A model to freeze. inputs and outputs: key -> tensor name, of its signature; empty where it has none.
+
+    values: variables' nodes -> their arrays, by the nodes' names. signature: its name. trainable: the nodes' names of
+    variables that were trained; None where nothing says so.
+    """
+
+    path: Path
+    graph: Any
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    values: Callable[[Sequence[Any]], Mapping[str, Any]]
+    signature: str | None = None
+    trainable: frozenset[str] | None = None
+
+
+def open_source(path: Path, checkpoint=None, tags=None, signature=None, initializers=()) -> Source:
+    """What lies at `path`: a SavedModel's folder, a .meta, a graph as .pb or .pbtxt."""
+    if not path.exists():
+        raise InputError(f"{path}: no such model{find_near_files(path)}.")
+    if path.suffix in (".keras", ".h5", ".hdf5"):
+        raise UnsupportedError(
+            f"{path} is a Keras file, not a graph. Load it with keras.saving.load_model, write a SavedModel with "
+            "model.export(DIR), and give DIR."
+        )
+    if path.name in SAVED_MODEL:
+        path = path.parent
+    if path.is_dir():
+        if not any((path / n).is_file() for n in SAVED_MODEL):
+            found = [f.name for f in sorted(path.rglob("*")) if f.suffix in (".meta", ".pb", ".pbtxt")][:5]
+            there = f" There: {', '.join(found)}." if found else ""
+            raise InputError(f"{path} is no SavedModel: no {SAVED_MODEL[0]} in it.{there}")
+        if checkpoint:
+            raise OptionError(f"--checkpoint {checkpoint}: a SavedModel ({path}) has its own. Leave it out.")
+        return open_saved_model(path, tags, signature)
+    if tags:
+        raise OptionError(f"--tag {','.join(tags)}: only a SavedModel has tags, and {path} is a graph. Leave it out.")
+    meta = read_meta_graph(path)
+    graph, signatures = meta.graph_def, meta.signature_def
+    name = choose_signature(path, signatures, signature) if signatures or signature else None
+    chosen = signatures[name] if name else None
+    keys, start = restored(graph), initialized(graph, initializers) if initializers else {}
+    return Source(
+        path=path,
+        graph=graph,
+        inputs={k: v.name for k, v in chosen.inputs.items()} if chosen else {},
+        outputs={k: v.name for k, v in chosen.outputs.items()} if chosen else exported_outputs(graph),
+        values=lambda nodes: from_checkpoint(path, checkpoint, nodes, keys, start),
+        signature=name,
+        trainable=trainable_nodes(meta),
+    )
+
+
+def check_is_binary(path: Path, binary: bool) -> None:
+    """Raises OptionError where a graph is not what it is said to be."""
+    is_text = looks_like_text(path.read_bytes())
+    if binary == is_text:
+        said, found = ("binary", "text") if binary else ("text", "binary")
+        raise OptionError(f"{path} is said to be {said}, but is {found}: --input_binary={str(not is_text).lower()}.")
+
+
+def read_graph_def(path: Path):
+    """(GraphDef, {signature: SignatureDef}) of a GraphDef or MetaGraphDef, as text or binary."""
+    meta = read_meta_graph(path)
+    return meta.graph_def, dict(meta.signature_def)
+
+
+def read_meta_graph(path: Path):
+    """The MetaGraphDef of a file that holds one, or a GraphDef, as text or binary."""
+    from google.protobuf import text_format
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.framework import graph_pb2
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    data = path.read_bytes()
+    if data.startswith(b"version https://git-lfs"):
+        raise InputError(f"{path} is a Git LFS pointer, not the file: run `git lfs pull`.")
+    is_text = looks_like_text(data)
+    kinds = [graph_pb2.GraphDef, meta_graph_pb2.MetaGraphDef]
+    if path.suffix == ".meta":
+        kinds.reverse()
+    for kind in kinds:
+        try:
+            found = text_format.Parse(data.decode(), kind()) if is_text else kind.FromString(data)
+        except (DecodeError, text_format.ParseError, UnicodeDecodeError):
+            continue
+        meta = found if isinstance(found, meta_graph_pb2.MetaGraphDef) else meta_graph_pb2.MetaGraphDef(graph_def=found)
+        if meta.graph_def.node and all(n.op for n in meta.graph_def.node):
+            return meta
+    raise InputError(f"{path} holds no GraphDef or MetaGraphDef: is it whole? A SavedModel is given as its folder.")
+
+
+def looks_like_text(data: bytes) -> bool:
+    head = data[:4096]
+    return bool(head) and all(b in b"\t\n\r" or b >= 32 for b in head) and b"{" in data[:65536]
+
+
+def find_near_files(path: Path) -> str:
+    return nearest(path.name, [f.name for f in path.parent.iterdir()]) if path.parent.is_dir() else ""
+
+
+def exported_outputs(graph) -> dict[str, str]:
+    """The output nodes of a graph of the Object Detection API's exporter: detections, and what else nothing reads."""
+    names = {n.name for n in graph.node}
+    if "detection_boxes" not in names:
+        return {}
+    own = [n for n in names if n.startswith(("detection_", "num_detections", "raw_detection_")) and "/" not in n]
+    return {name: f"{name}:0" for name in sorted({*own, *list_unread(graph)})}
+
+
+def choose_signature(path: Path, signatures: Mapping[str, Any], name: str | None) -> str:
+    """A signature's name: the one asked for, the default, or the only one."""
+    callable_ = {k: v for k, v in signatures.items() if not k.startswith("__")}
+    if name is None:
+        name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in callable_ or len(callable_) != 1 else next(iter(callable_))
+    if name not in callable_:
+        have = ", ".join(callable_) or "none; save it again with tf.saved_model.save(model, DIR, signatures=...)"
+        raise OptionError(f"{path} has no signature {name!r}{nearest(name, callable_)}. It has: {have}.")
+    return name
+
+
+def open_saved_model(path: Path, tags: Sequence[str] | None, signature: str | None) -> Source:
+    from tensorflow.python.saved_model import loader_impl
+
+    try:
+        content = loader_impl.parse_saved_model(str(path))
+    except OSError as e:
+        raise InputError(f"{path}: its {SAVED_MODEL[0]} cannot be read: {e}.") from None
+    sets = [tuple(m.meta_info_def.tags) for m in content.meta_graphs]
+    wanted = set(tags or ("serve",))
+    found = [m for m, s in zip(content.meta_graphs, sets, strict=True) if set(s) == wanted]
+    if not found and tags is None and len(sets) == 1:
+        found, wanted = list(content.meta_graphs), set(sets[0])
+    if not found:
+        have = [",".join(s) for s in sets]
+        given = ",".join(sorted(wanted))
+        raise OptionError(
+            f"{path} has nothing tagged {given!r}{nearest(given, have)}. Its tag sets: {'; '.join(have)}."
+        )
+    (meta, *_) = found
+    name = choose_signature(path, meta.signature_def, signature)
+    chosen, graph = meta.signature_def[name], meta.graph_def
+    keys = restored(graph)
+    return Source(
+        path=path,
+        graph=graph,
+        inputs={k: v.name for k, v in chosen.inputs.items()},
+        outputs={k: v.name for k, v in chosen.outputs.items()},
+        values=lambda nodes: from_saved_model(path, wanted, nodes, keys),
+        signature=name,
+        trainable=trainable_nodes(meta),
+    )
+
+
+def trainable_nodes(meta) -> frozenset[str] | None:
+    """The nodes of a MetaGraphDef's trainable variables, by its collections or its objects; None without either."""
+    from tensorflow.core.framework import variable_pb2
+
+    listed = meta.collection_def["trainable_variables"].bytes_list.value
+    if listed:
+        return frozenset(edit.base(variable_pb2.VariableDef.FromString(v).variable_name) for v in listed)
+    variables = [n.variable for n in meta.object_graph_def.nodes if n.HasField("variable")]
+    return frozenset(v.name for v in variables if v.trainable) if variables else None
+
+
+def list_unread(graph) -> list[str]:
+    """Nodes that give something and that nothing reads."""
+    read_ = {edit.base(i) for n in graph.node for i in n.input}
+    ignored = ("NoOp", "Assign", "AssignVariableOp", "SaveV2", "Const", "Placeholder", "Assert")
+    return [n.name for n in graph.node if n.name not in read_ and n.op not in ignored]
+
+
+def list_sinks(graph) -> str:
+    """Those nodes, for an error."""
+    found = list_unread(graph)
+    return f"; nothing reads {', '.join(found[:8])}" if found else ""

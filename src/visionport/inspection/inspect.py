@@ -1,0 +1,77 @@
+"""`visionport.inspect`: what is this file?"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from visionport.errors import OptionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What a file holds. facts: ready for JSON; their keys depend on the kind."""
+
+    facts: Mapping[str, Any]
+    render: Callable[[Mapping[str, Any]], Any] = field(repr=False)  # the facts as a rich renderable
+
+    def __getitem__(self, key: str) -> Any:
+        return self.facts[key]
+
+    def __str__(self) -> str:
+        import io
+
+        from rich.console import Console
+
+        out = io.StringIO()
+        Console(file=out, width=100, highlight=False).print(self.render(self.facts))
+        return out.getvalue().rstrip()
+
+
+def inspect(
+    path: str | os.PathLike, *, config: str | os.PathLike | None = None, config_override: str = ""
+) -> Inspection:
+    """What a checkpoint, a TFLite file, a SavedModel or a graph holds.
+
+    config: does the checkpoint fit this config? Then `fits` says so, and `problems` what does not.
+
+    Raises InputError, CheckpointError or ConfigError for what cannot be read, OptionError for a config that is given
+    for anything but a checkpoint.
+    """
+    path = Path(path)
+    kind = kind_of(path)
+    if kind and (config or config_override):
+        raise OptionError(f"--config is for checkpoints, and {path} is a {kind}. Leave it out.")
+    if kind == "TFLite file":
+        from visionport.inspection import tflite
+        from visionport.tflite import contents
+
+        return Inspection(facts=contents.describe(path), render=tflite.render)
+    if kind:
+        from visionport.inspection import graph
+
+        return Inspection(facts=graph.describe(path), render=graph.render)
+    if config:
+        from visionport.inspection import fit
+
+        return Inspection(facts=fit.fit(path, Path(config), config_override), render=fit.render)
+    from visionport.checkpoint.open import open_checkpoint
+    from visionport.inspection import checkpoint
+
+    return Inspection(facts=checkpoint.describe_checkpoint(open_checkpoint(path)), render=checkpoint.render)
+
+
+def kind_of(path: Path) -> str:
+    """What an artifact is; "" for a checkpoint."""
+    from visionport.graph.sources import SAVED_MODEL
+
+    if path.suffix == ".tflite" and path.is_file():
+        return "TFLite file"
+    if path.name in SAVED_MODEL or any((path / name).is_file() for name in SAVED_MODEL):
+        return "SavedModel"
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(8)[4:] == b"TFL3":
+                return "TFLite file"
+    return "graph" if path.suffix in (".pb", ".pbtxt", ".meta") and path.is_file() else ""

@@ -1,0 +1,99 @@
+"""What every task can do. A task is one frozen object; verify, predict, evaluate and the report know only this."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from visionport.verification.bounds import Tolerance
+from visionport.verification.checks import Check
+
+Answer = Mapping[str, np.ndarray]  # of one picture; which keys, the task says
+Labels = Mapping[int, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """What a metric says of one artifact. value: from 0 to 1, judged; more: other figures, in words."""
+
+    value: float
+    more: str = ""
+
+
+class Metric(Protocol):
+    """How good the answers to labelled pictures are."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: "mAP@0.5"."""
+        ...
+
+    def check(self, path: Path) -> None:
+        """Raises OptionError where a package is missing, InputError for what is no such data set."""
+        ...
+
+    def evaluate(self, runs: Mapping[str, Callable], path: Path, size: tuple[int, int] | None) -> dict[str, Measure]:
+        """Each of `runs`, a picture -> its answer, on every labelled picture. size: the only one that they take."""
+        ...
+
+
+class Task(Protocol):
+    """One task: the meaning of a model's outputs."""
+
+    name: str
+    noun: str  # what its answers are called: "detections"
+    metric: Metric | None
+    outputs: tuple[str, ...]  # the outputs without which there is no answer
+
+    def examples(self, paths: Sequence[Path], size: tuple[int, int] | None) -> dict[str, np.ndarray]:
+        """Name -> picture uint8 [h, w, 3] to verify on: the given files, or bundled ones."""
+        ...
+
+    def answer(
+        self, outputs: Mapping[str, np.ndarray], reading: Mapping[str, Any], extent: np.ndarray, row: int = 0
+    ) -> Answer:
+        """The answer to one picture of a batch.
+
+        outputs: named arrays as the artifact gives them. reading: what the manifest says of them, see
+        models/build.py. extent: how much of the network's height and width the picture takes [2].
+        """
+        ...
+
+    def compare(
+        self,
+        artifact: str,
+        picture: str,
+        source: Answer,
+        found: Answer,
+        *,
+        tolerance: Tolerance,
+        by_design: str = "",
+        moved: Answer | None = None,
+    ) -> list[Check]:
+        """Does one answer agree with another?
+
+        by_design: why they may differ, where that was asked for. moved: the source's answer to the moved picture, see
+        verification/bounds.py.
+        """
+        ...
+
+    def record(self, answer: Answer, labels: Labels, size: tuple[int, int], min_score: float) -> dict[str, Any]:
+        """JSON-ready. size: (height, width) of the picture."""
+        ...
+
+    def describe(self, answer: Answer, labels: Labels) -> str:
+        """The answer in a line, for people."""
+        ...
+
+    def draw(self, picture: np.ndarray, answer: Answer, labels: Labels, min_score: float) -> Any:
+        """A Pillow image of the picture with its answer."""
+        ...
+
+    def print_lines(self, read: Callable[[str], str], names: Sequence[str]) -> str:
+        """The last lines of a snippet: they print of an artifact's outputs what people look at first.
+
+        read: output -> the expression that reads it. names: the outputs that there are.
+        """
+        ...

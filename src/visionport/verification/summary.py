@@ -1,0 +1,71 @@
+"""What the terminal and the report show of checks: a row for each artifact and kind of check, the worst of its kind."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from visionport.verification.checks import Check, State
+
+WORST = ("agrees", "differs by design", "not judged", "disagrees")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """worst: the check of this kind that comes nearest to its bound, or is farthest outside it."""
+
+    artifact: str
+    what: str
+    worst: Check
+    count: int
+    disagreeing: int
+
+    @property
+    def state(self) -> State:
+        return self.worst.state
+
+
+def summarize(checks: Iterable[Check]) -> list[Row]:
+    """In the order in which the kinds first come."""
+    groups: dict[tuple[str, str], list[Check]] = {}
+    for check in checks:
+        groups.setdefault((check.artifact, check.what), []).append(check)
+    return [
+        Row(
+            artifact=artifact,
+            what=what,
+            worst=max(group, key=lambda c: (not c.ok, c.used)),
+            count=len(group),
+            disagreeing=sum(not c.ok for c in group),
+        )
+        for (artifact, what), group in groups.items()
+    ]
+
+
+def pictures_of(checks: Iterable[Check]) -> list[str]:
+    """The pictures that something was measured on; data sets are none."""
+    return list(dict.fromkeys(c.picture for c in checks if c.picture))
+
+
+def show_number(value: float) -> str:
+    """Three figures: 0.0123, 1.5e-5, 12,346, inf."""
+    if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e6:
+        return f"{value:,.0f}" if math.isfinite(value) and abs(value) >= 1e3 else f"{value:.3g}"
+    digits, power = f"{value:.2e}".split("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+
+
+def show_bound(check: Check) -> str:
+    if check.bound is None:
+        return ""
+    return f"{'>=' if check.at_least else '<='} {show_number(check.bound)}"
+
+
+def notes_of(check: Check) -> str:
+    return "; ".join(n for n in (check.notes, check.by_design) if n)
+
+
+def verdict_of(checks: Sequence[Check]) -> State:
+    """The state of an artifact, of its checks."""
+    if any(not c.ok for c in checks):
+        return "disagrees"
+    return "agrees" if any(c.bound is not None for c in checks) else "not judged"
