@@ -1,6 +1,6 @@
 # Two commands for a fresh machine with Python 3.10 to 3.13 and make:
 #   make demo    the bundled detector to every format, verified, with a report and an annotated picture, in ./demo
-#   make test    all tests
+#   make test    the tests; make test-all takes every stored case and experiment, not every n-th
 FITS := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
 	$$p -c "$(FITS)" 2>/dev/null && echo $$p && break; done)
@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types format schema benchmark clean
+.PHONY: setup demo test test-all lint types format schema benchmark clean
 
 setup: $(STAMP)
 
@@ -24,6 +24,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-all: export VISIONPORT_ALL = 1
+test-all: test
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -99,9 +99,9 @@ def measure(name: str, folder: Path, references: list[Path], options) -> dict[st
 
 
 def outputs(path: Path) -> int:
-    from visionport.tflite.edit import read_graph
+    from visionport.tflite.contents import read_contents
 
-    return len(read_graph(path.read_bytes()).outputs)
+    return len(read_contents(path.read_bytes()).outputs)
 
 
 def favoured(path: Path, classes: int, out: Path) -> Path:

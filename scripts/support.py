@@ -16,15 +16,32 @@ import typing
 from pathlib import Path
 
 from visionport import config, options
+from visionport.config.official import backbones as official_backbone_types
+from visionport.config.official import decoders as official_decoder_types
+from visionport.config.official import schema as official_schema
+from visionport.config.official import tasks as official_tasks
 from visionport.config.pipeline import common as pipeline
 from visionport.errors import UnsupportedError
 from visionport.formats import format_of
 from visionport.formats.opencv_options import OpencvOptions
 from visionport.formats.options import declared
+from visionport.formats.saved_model_options import SavedModelOptions
 from visionport.formats.tflite import ssd as tflite
 from visionport.formats.tflite.options import TfliteOptions
 from visionport.inputs import pictures
 from visionport.inputs.types import INPUT_TYPES
+from visionport.models import build
+from visionport.models.backbones import (
+    dilated_resnet,
+    efficientnet,
+    mobiledet,
+    mobilenet,
+    resnet,
+    resnet_3d,
+    revnet,
+    spinenet,
+    spinenet_mobile,
+)
 from visionport.models.center_net import architecture as center_net
 from visionport.models.center_net import extractors as center_net_extractors
 from visionport.models.faster_rcnn import architecture as faster_rcnn
@@ -45,6 +62,14 @@ INPUTS = {
     "encoded_image_string_tensor": ("`[batch]`", "JPEG, PNG, BMP, or a GIF's first frame; sizes may differ"),
     "tf_example": ("`[batch]`", "serialized `tf.train.Example` with `image/encoded`; sizes may differ"),
     "image_and_boxes_tensor": ("`[batch, height, width, 3]`", "RGB, 0 to 255; and `boxes`, for DeepMAC alone"),
+    "image_bytes": ("[batch]", "Official Vision: a JPEG, PNG, BMP or GIF each"),
+    "serve_examples": ("[batch]", "Official Vision: a serialized `tf.train.Example` with `image/encoded` each"),
+    "tflite": ("[batch, H, W, 3]", "Official Vision: the network's own input, resized and normalised by the caller"),
+    "clip_tensor": ("[batch, frames, height, width, 3]", "`image_tensor` of video models: 0 to 255"),
+    "clip_example": (
+        "[batch]",
+        "`tf_example`, `serve_examples` of video models: a serialized `tf.train.SequenceExample` each",
+    ),
 }
 NMS = {
     "score_threshold": "`score_threshold`",
@@ -127,6 +152,38 @@ def zoo():
     return table(("config", "trained with", "parameters, millions", "compared with the reference"), rows)
 
 
+def experiments():
+    rows = []
+    for name in official_schema.experiments():
+        found = official_schema.experiment(name)
+        kind = official_tasks.TASKS[found.task]
+        if kind.family in build.FAMILIES:
+            module = importlib.import_module(build.FAMILIES[kind.family])
+            rows.append((f"`{name}`", kind.task, what(module), f"`{place(module)}`"))
+    return table(("`--experiment`", "task", "what it is", "module"), sorted(rows, key=lambda row: row[1]))
+
+
+def official_backbones():
+    rows = []
+    for name in official_backbone_types.BACKBONES:
+        module = importlib.import_module(f"visionport.models.backbones.{'resnet_3d' if '3d' in name else name}")
+        rows.append((f"`{name}`", listed(VARIANTS_OF[name]()) or "one", what(module), f"`{place(module)}`"))
+    same_names(VARIANTS_OF, official_backbone_types.BACKBONES)
+    return table(("backbone", "variants", "what it is", "module"), rows)
+
+
+def official_decoders():
+    rows = [("`identity`", "none: heads take the backbone's maps", "")]
+    for name in official_decoder_types.DECODERS:
+        if name != "identity":
+            module = importlib.import_module(f"visionport.models.necks.{DECODERS[name]}")
+            rows.append((f"`{name}`", what(module), f"`{place(module)}`"))
+    return table(("decoder", "what it is", "module"), rows)
+
+
+DECODERS = {"fpn": "fpn", "nasfpn": "nas_fpn", "aspp": "aspp"}
+
+
 def formats():
     rows = []
     for name in options.FORMATS:
@@ -144,7 +201,6 @@ def inputs():
 
 
 def resizers():
-    same_names(RESIZERS, image.RESIZERS)
     kinds = {f"{snake(kind.__name__)}_resizer": kind for kind in RESIZERS}
     same_names(kinds, pipeline.RESIZERS)
     notes = {config.KeepAspectRatio: " with `pad_to_max_dimension`"}
@@ -217,7 +273,9 @@ def format_options(part: type):
 def option_row(field: dataclasses.Field) -> tuple[str, str, str]:
     told = field.metadata
     yes, _, no = (told["flag"] or f"--{field.name.replace('_', '-')}").partition("/")
-    kind = {int: " INTEGER", float: " FLOAT", Path: " PATH", "list": " NAME[,NAME...]"}.get(told["kind"], "")
+    kind = {int: " INTEGER", float: " FLOAT", str: " NAME", Path: " PATH", "list": " NAME[,NAME...]"}.get(
+        told["kind"], ""
+    )
     kind = " KIND" if told["choices"] else kind
     says, _, default = told["help"].partition("Default: ")
     says = says.strip().rstrip(".")
@@ -228,9 +286,27 @@ def option_row(field: dataclasses.Field) -> tuple[str, str, str]:
     return names, says[:1].lower() + says[1:] if not says[:2].isupper() and says[1:2].islower() else says, shown
 
 
+# The names that a backbone's config has for its variants.
+VARIANTS_OF = {
+    "resnet": lambda: map(str, {**resnet.BASIC, **resnet.BOTTLENECK}),
+    "dilated_resnet": lambda: map(str, dilated_resnet.UNITS),
+    "revnet": lambda: map(str, revnet.NETWORKS),
+    "efficientnet": lambda: efficientnet.DEPTH,
+    "spinenet": lambda: spinenet.REPEATS,
+    "spinenet_mobile": lambda: spinenet_mobile.SCALES,
+    "mobilenet": lambda: mobilenet.NETWORKS,
+    "mobiledet": lambda: mobiledet.WIDTHS,
+    "vit": lambda: official_backbone_types.VIT_SIZES,
+    "resnet_3d": lambda: map(str, resnet_3d.UNITS),
+    "resnet_3d_rs": lambda: map(str, resnet_3d.UNITS),
+}
 TABLES = {
+    "experiments": experiments,
+    "official_backbones": official_backbones,
+    "official_decoders": official_decoders,
     "tflite_options": format_options(TfliteOptions),
     "opencv_options": format_options(OpencvOptions),
+    "saved_model_options": format_options(SavedModelOptions),
     "extractors": extractors,
     "zoo": zoo,
     "formats": formats,

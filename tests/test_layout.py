@@ -117,7 +117,8 @@ def test_only_detectors_code_knows_detections(module):
         return
     texts = [n.value for n in ast.walk(TREES[module]) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     docs = {ast.get_docstring(n, clean=False) for n in ast.walk(TREES[module]) if isinstance(n, HAS_DOC)}
-    assert not [t for t in texts if t.startswith(("detection_", "num_detections")) and t not in docs]
+    keys = [t for t in texts if t.startswith(("detection_", "num_detections")) and t not in docs]
+    assert not [key for key in keys if not key.startswith("detection_head")]  # a part of a checkpoint
 
 
 HAS_DOC = (ast.Module, ast.ClassDef, ast.FunctionDef)

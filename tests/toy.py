@@ -32,13 +32,13 @@ def find_config(path) -> Path:
     return Path(path) / TF2.config_name if Path(path).is_dir() else Path(path)
 
 
-def claims(path) -> bool:
-    file = find_config(path)
+def claims(request) -> bool:
+    file = find_config(request.path)
     return file.is_file() and file.read_text().startswith(MARK)
 
 
-def read(path, **_) -> Config:
-    file = find_config(path)
+def read(request) -> Config:
+    file = find_config(request.path)
     classes = int(file.read_text().split()[-1])
     return Config(
         path=file,

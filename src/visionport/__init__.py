@@ -9,7 +9,10 @@
 """
 
 import importlib
+from types import FunctionType
 from typing import TYPE_CHECKING
+
+from visionport.muting import quietly
 
 if TYPE_CHECKING:
     from visionport.checkpoint.open import open_checkpoint
@@ -75,7 +78,8 @@ __all__ = [
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module 'visionport' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"visionport.{_HOMES[name]}"), name)
+    found = getattr(importlib.import_module(f"visionport.{_HOMES[name]}"), name)
+    return quietly(found) if isinstance(found, FunctionType) else found
 
 
 def __dir__() -> list[str]:

@@ -12,12 +12,46 @@ from visionport import __version__
 from visionport.commands.common import FAULT, WRONG, show
 from visionport.commands.convert import convert
 from visionport.commands.demo import demo
+from visionport.commands.edit import edit
 from visionport.commands.export import export
 from visionport.commands.freeze import freeze
 from visionport.commands.inspect import inspect
 from visionport.commands.predict import predict
 from visionport.commands.verify import verify
 from visionport.errors import MismatchError, VisionportError
+
+SHOWN = 7  # rows of a table below an error, so that it has ten lines; `inspect --config` shows more
+SCRIPTS = "The old scripts are here too, as `python -m visionport.scripts.exporter_main_v2`."
+# Flags of the scripts that people come from, and what they are here.
+OLD_FLAGS = {
+    old: f"Here it is {new}. {SCRIPTS}"
+    for old, new in {
+        "--pipeline_config_path": "--config",
+        "--trained_checkpoint_dir": "--checkpoint",
+        "--trained_checkpoint_prefix": "--checkpoint",
+        "--checkpoint_path": "--checkpoint",
+        "--input_checkpoint": "--checkpoint",
+        "--output_directory": "--out",
+        "--output_graph": "--out",
+        "--output_file": "--out",
+        "--export_dir": "--out",
+        "--input_type": "--input",
+        "--input_shape": "--image-size and --batch",
+        "--config_override": "--config-override",
+        "--max_detections": "--max-detections",
+        "--max_classes_per_detection": "--classes-per-detection",
+        "--ssd_use_regular_nms": "--tflite-nms regular",
+        "--use_regular_nms": "--tflite-nms regular",
+        "--saved_model_dir": "the first argument",
+        "--input_graph": "the first argument",
+        "--input_meta_graph": "the first argument",
+        "--input_saved_model_dir": "the first argument",
+        "--output_node_names": "--output",
+        "--inference_type": "--quantize and --input-type",
+        "--config_file": "--config-file",
+        "--params_override": "--params-override",
+    }.items()
+}
 
 
 class Commands(click.Group):
@@ -39,6 +73,13 @@ def told():
     except KeyboardInterrupt:
         print("interrupted: nothing was written.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)  # click's own status for it is 1
+    except click.NoSuchOption as e:
+        if e.option_name in OLD_FLAGS:
+            e.message = f"{e.option_name} is a flag of other scripts. {OLD_FLAGS[e.option_name]}"
+            e.possibilities = None
+        tell_usage(e)
+    except click.UsageError as e:
+        tell_usage(e)
     except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         raise  # click's own
     except Exception as e:
@@ -46,10 +87,18 @@ def told():
             raise
         print(f"error: {words(e)}", file=sys.stderr)
         if isinstance(e, MismatchError) and e.problems:
-            from visionport.inspection.fit import problem_table
+            from visionport.inspection.fit import short_table
 
-            show(problem_table([vars(p) for p in e.problems]), error=True)
+            show(short_table([vars(p) for p in e.problems], SHOWN), error=True)
         sys.exit(WRONG if isinstance(e, VisionportError) or getattr(e, "filename", None) else FAULT)
+
+
+def tell_usage(error: click.UsageError) -> None:
+    """What was typed wrong, as every other error of ours is told."""
+    command = f" {error.ctx.info_name}" if error.ctx and error.ctx.parent else ""
+    text = error.format_message().rstrip(".")
+    print(f"error: {text}. See `visionport{command} --help`.", file=sys.stderr)
+    sys.exit(WRONG)
 
 
 def words(error: Exception) -> str:
@@ -70,8 +119,26 @@ def words(error: Exception) -> str:
     )
 
 
+def tell_version(ctx, parameter, asked) -> None:
+    """visionport's version, and that of the installed TensorFlow, which is not imported for it."""
+    if not asked:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for package in ("tensorflow", "tensorflow-cpu"):
+        try:
+            found.append(f"TensorFlow {version(package)}")
+        except PackageNotFoundError:
+            continue
+    click.echo(f"visionport, version {__version__} ({', '.join(found[:1]) or 'no TensorFlow'})")
+    ctx.exit()
+
+
 @click.group(cls=Commands, epilog="See `visionport COMMAND --help`. First time: `visionport demo`.")
-@click.version_option(__version__, prog_name="visionport")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=tell_version, help="Print the versions."
+)
 def main():
     """Trained TensorFlow vision checkpoints to everything people deploy, verified.
 
@@ -80,7 +147,7 @@ def main():
     shows that it gives the checkpoint's own answers.
 
     Exit status: 0 done and verified; 1 an artifact disagrees (inspect --config: they do not fit); 2 the request or
-    an input is wrong; 3 visionport itself failed.
+    an input is wrong; 3 visionport itself failed; 130 interrupted by Ctrl-C.
     """
     if not {"-v", "--verbose"} & set(sys.argv):
         mute_tensorflow()
@@ -102,5 +169,5 @@ def mute_tensorflow():
     os.close(nowhere)
 
 
-for command in (export, inspect, verify, predict, freeze, convert, demo):
+for command in (export, inspect, verify, predict, freeze, convert, edit, demo):
     main.add_command(command)

@@ -6,20 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from visionport import manifest
 from visionport.config import Config, read_config
 from visionport.errors import CheckpointError
 from visionport.formats import format_of
 from visionport.inputs import preprocessing, side_inputs
-from visionport.inputs.types import check_model
-from visionport.lineage import CHECKS, REPORT, names_beside, write_lineage
+from visionport.inputs.types import check_model, split_name
+from visionport.lineage import CHECKS, REPORT, names_beside, write_counts, write_lineage
 from visionport.options import Options
-from visionport.progress import Progress, size_of
+from visionport.progress import Progress, size_of, size_text
 from visionport.staging import check_room, check_target, staged
 from visionport.tasks import task_of
 from visionport.verification.checks import Check, agree, record
+from visionport.verification.summary import Verdict, conclude
+
+if TYPE_CHECKING:
+    from visionport.verification.run import Findings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,8 @@ class Export:
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()  # what was measured and is in no file, since it is another the next time
     verified: bool = True
+    checkpoint: str = ""  # the prefix that was read
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)  # a picture's, by format; in no file
 
     @property
     def agrees(self) -> bool:
@@ -51,8 +57,13 @@ class Export:
     def __str__(self) -> str:
         from visionport.verification.table import render_text
 
-        files = [f"{self.out / a.path}  {a.size / 1e6:.1f} MB" for a in self.artifacts]
-        return "\n".join([*files, *([render_text(self.checks)] if self.checks else [])])
+        files = [f"{self.out / a.path}  {size_text(a.size)}" for a in self.artifacts]
+        return "\n".join([*files, *([render_text(self.checks), self.verdict.text] if self.checks else [])])
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the checks come to, in a line."""
+        return conclude(self.checks, [a.format for a in self.artifacts], self.checkpoint)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +78,12 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
     """Makes an export directory. Raises VisionportError; then nothing is written and nothing is lost."""
     progress = progress or Progress()
     options.check()
-    label_maps = options.labels, options.keypoint_label_map
-    inputs = (options.config, options.checkpoint, *label_maps, *options.images)
-    check_target(options.out, overwrite=options.overwrite, merge=options.merge, inputs=[p for p in inputs if p])
-    config = read_config(options.config, options.config_override, *label_maps)
+    check_target(options.out, overwrite=options.overwrite, merge=options.merge, inputs=options.files)
+    config = read_config(**options.config_request)
     task = task_of(config.task)
     if options.evaluate:
         check_metric(task, options.evaluate)
-    pictures = task.examples(options.images, options.image_size) if options.verify or options.images else {}
+    pictures = task.examples(options.images, config.picture_size) if options.verify or options.images else {}
     check_model(options.inputs, config)
     side_inputs.choose(getattr(config.model, "side_inputs", ()), options.sides, options.batch)
     formats = [format_of(name) for name in options.written]
@@ -82,17 +91,19 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
         fmt.check(config, options)
         options = fmt.settle(config, options)
     if options.merge:
-        files = [*(f.target for f in formats), *names_beside(config, verified=options.verify)]
+        files = [*(n for f in formats for n in f.targets(options)), *names_beside(config, options)]
         check_room(options.out, [*files, *(n for e in extras for n in e.names)])
     with progress.stage("import TensorFlow"):
         import tensorflow as _  # noqa: F401
 
+    from visionport.checkpoint.averages import choose_weights
     from visionport.checkpoint.open import open_checkpoint
     from visionport.models.build import build
     from visionport.signatures import sign
+    from visionport.verification.run import Findings
 
     with progress.stage("read checkpoint"):
-        checkpoint = open_checkpoint(options.checkpoint)
+        checkpoint = choose_weights(open_checkpoint(options.checkpoint), options.ema)
     if checkpoint.data_problem:
         raise CheckpointError(checkpoint.data_problem)
     with staged(options.out, overwrite=options.overwrite, merge=options.merge) as folder:
@@ -103,33 +114,42 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
         for text in warnings:
             progress.warn(text)
         with progress.stage("trace signatures"):
-            signatures = sign(model, options.inputs, batch=options.batch, image_size=options.image_size)
+            size = {"image_size": config.picture_size, "input_name": options.input_name}
+            signatures = sign(model, options.inputs, batch=options.batch, **size)
+        layers = []
         artifacts = [write_artifact(f, model, signatures, options, folder, progress) for f in formats]
         with progress.stage("write checkpoint and config"):
             write_lineage(config, checkpoint, model, signatures, folder)
+        if options.flops:
+            with progress.stage("count operations"):
+                layers = write_counts(model, folder)
         for extra in extras:
             with progress.stage(f"write {extra.names[0]}"):
                 extra.write(model, options, folder)
         content = describe(options, checkpoint, model, signatures, artifacts, folder)
-        checks, answers = (), {}
+        found = Findings()
         notes = [note for f in formats for note in f.warnings(config, options)]
         if options.verify:
             with progress.stage("verify"):
-                checks, answers, more = verify_artifacts(model, options, folder, content, pictures)
-            notes += more
-            manifest.write_json(folder / CHECKS, record(checks))
+                found = verify_artifacts(model, options, folder, content, pictures)
+            notes += found.notes
+            manifest.write_json(folder / CHECKS, record(found.checks))
         with progress.stage("write report"):
             from visionport.report.views import write_report
 
-            write_report(folder / REPORT, folder, content, checks, answers, pictures, config, warnings)
+            write_report(
+                folder / REPORT, folder, content, found, pictures, config, warnings, timed=options.timed, layers=layers
+            )
             manifest.write(folder, content)
     return Export(
         out=options.out,
         artifacts=tuple(artifacts),
-        checks=tuple(checks),
+        checks=found.checks,
         warnings=warnings,
         notes=tuple(notes),
         verified=options.verify,
+        checkpoint=str(checkpoint.prefix),
+        seconds=found.seconds,
     )
 
 
@@ -148,8 +168,8 @@ def write_artifact(fmt, model, signatures, options: Options, folder: Path, progr
         path = fmt.write(model, signatures, options, folder, progress)
         took = time.perf_counter() - begun
         size = size_of(path)
-        remark(f"{size / 1e6:.1f} MB")
-    return Artifact(format=fmt.name, path=path.name, size=size, seconds=took)
+        remark(size_text(size))
+    return Artifact(format=fmt.name, path=str(path.relative_to(folder)), size=size, seconds=took)
 
 
 def describe(
@@ -162,11 +182,12 @@ def describe(
 
     config: Config = model.config
     parameters = {**model.params.variables, **model.params.constants}
+    configs = [p for p in dict.fromkeys((config.path, *options.config_files)) if p.is_file()]  # none: a name alone
     return {
         "visionport": __version__,
         "tensorflow": tf.__version__,
         "options": manifest.options_record(options),
-        "inputs": {p.name: manifest.file_record(p) for p in (config.path, *checkpoint.paths)},
+        "inputs": {p.name: manifest.file_record(p) for p in (*configs, *checkpoint.paths)},
         "model": {
             "architecture": config.architecture,
             "family": config.family,
@@ -203,12 +224,12 @@ def describe_artifact(artifact: Artifact, model, signatures, options: Options, f
     }
 
 
-def verify_artifacts(model, options: Options, folder: Path, content: Mapping[str, Any], pictures):
-    """Runs every artifact in its own runtime against the model: ([Check], answers, notes), see verification/run.py.
+def verify_artifacts(model, options: Options, folder: Path, content: Mapping[str, Any], pictures) -> "Findings":
+    """Runs every artifact in its own runtime against the model.
 
-    notes: in words, what could not be run here, and what was measured and is another the next time.
+    Its notes say what could not be run here, and what was measured and is another the next time.
     """
-    from visionport.verification.run import Candidate, ask_model, evaluate, verify
+    from visionport.verification.run import Candidate, Source, evaluate, verify
 
     task = task_of(model.config.task)
     here = [a for a in content["artifacts"] if not format_of(a["format"]).missing_package()]
@@ -219,25 +240,32 @@ def verify_artifacts(model, options: Options, folder: Path, content: Mapping[str
         if (missing := format_of(a["format"]).missing_package())
     ]
     probes = [probe for f in formats if (probe := f.probes(model, options))]
-    source = ask_model(model, task, options.inputs[0], content["preprocessing"], probes, options.batch)
-    outputs = [t.name for t in source.runner.signatures["model"].outputs]
+    source = Source(model, task, split_name(options.inputs[0])[0], content["preprocessing"], probes, options.batch)
     candidates = [
         Candidate(
             format=f.name,
             open=partial(manifest.open_artifact, folder, content, a, task, source.sided),
             tolerance=f.tolerance(model, options),
-            left_out=f.left_out(model, options, outputs),
+            left_out=left_out(f, model, options, source.outputs, a["reading"]),
             by_design=f.differs(model, options),
             loss=f.loss(model, options),
             in_full=f.answers_in_full(options),
         )
         for f, a in zip(formats, here, strict=True)
     ]
-    checks, answers = verify(source, candidates, pictures)
+    found = verify(source, candidates, pictures)
+    checks = [*found.checks]
     if options.evaluate:
-        checks += evaluate(source, candidates, options.evaluate, options.image_size)
+        checks += evaluate(source, candidates, options.evaluate, model.config.picture_size)
     for f, a in zip(formats, here, strict=True):
         more, said = f.examine(model, options, folder / a["path"], content, pictures)
         checks += more
         notes += said
-    return checks, answers, notes
+    return dataclasses.replace(found, checks=tuple(checks), notes=tuple(notes))
+
+
+def left_out(fmt, model, options: Options, outputs: Sequence[str], reading: Mapping[str, Any]) -> dict[str, str]:
+    """Which of the model's outputs an artifact does not have by design, and why."""
+    of_pictures = model.of_pictures if reading["type"] == "preprocessed" else ()
+    untold = dict.fromkeys(of_pictures, "preprocessed images do not tell the picture's size")
+    return {**untold, **fmt.left_out(model, options, outputs)}

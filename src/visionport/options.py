@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from visionport.checkpoint.find import locate
 from visionport.checkpoint.selection import Selection
 from visionport.errors import OptionError
 from visionport.formats import BY_OPTION, asked_for, check_names
 from visionport.formats.opencv_options import OpencvOptions
+from visionport.formats.saved_model_options import SavedModelOptions
 from visionport.formats.tflite.options import TfliteOptions
 
 if TYPE_CHECKING:  # it needs NumPy, which --help does not
@@ -15,29 +17,37 @@ if TYPE_CHECKING:  # it needs NumPy, which --help does not
 
 FORMATS = tuple(asked_for())
 # The formats' own options, each a part of Options.
-PARTS = (TfliteOptions, OpencvOptions)
+PARTS = (SavedModelOptions, TfliteOptions, OpencvOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OpencvOptions, TfliteOptions):
+class Options(OpencvOptions, TfliteOptions, SavedModelOptions):
     """One export: what every format shares, and each format's own. Paths are as the user gave them."""
 
-    config: Path
+    config: Path | None = None  # pipeline.config, or a params.yaml of Official Vision; or a folder that holds one
+    experiment: str | None = None  # of Official Vision; None: told by the files
+    config_files: tuple[Path, ...] = ()  # of Official Vision, over the experiment's defaults, in order
+    params_override: tuple[str, ...] = ()  # the same as text, over those
     checkpoint: Path
+    ema: bool = False  # averages of the weights in place of the weights
     out: Path
     formats: tuple[str, ...] = ("saved_model",)
     inputs: tuple[str, ...] = ("image_tensor",)
-    image_size: tuple[int, int] | None = None  # (height, width) of the images to come; None: any
+    input_name: str = ""  # of the signatures' image input; none: the reference's
+    image_size: tuple[int, int] | None = None  # (height, width) of the images to come, or of Official Vision's network
     batch: int | None = None  # None: any
     config_override: str = ""
+    score_threshold: float | None = None  # of NMS, from 0 to 1; None: the config's
     labels: Path | None = None
     keypoint_label_map: Path | None = None  # of a CenterNet with keypoints; None: the config's
     freeze: tuple[str, ...] = ()  # regular expressions over canonical names, see checkpoint/selection.py
     keep: tuple[str, ...] = ()
     side_inputs: tuple[str, ...] = ()  # name:dtype:shape of the model's other inputs; none: as its config says
+    flops: bool = False  # count operations and parameters
     verify: bool = True
     evaluate: Path | None = None  # TFRecord of labelled pictures, for the task's metric
     images: tuple[Path, ...] = ()  # to verify on; none: the bundled ones
+    timed: bool = False  # report.html has the date and times, and is another each time
     overwrite: bool = False
     merge: bool = False  # `out` may hold other files; none of them is overwritten
 
@@ -46,13 +56,38 @@ class Options(OpencvOptions, TfliteOptions):
         for name in ("config", "checkpoint", "out", "labels", "keypoint_label_map", "calibration", "evaluate"):
             value = getattr(self, name)
             object.__setattr__(self, name, value if value is None else Path(value))
-        object.__setattr__(self, "images", tuple(map(Path, self.images)))
+        for name in ("images", "config_files"):
+            object.__setattr__(self, name, tuple(map(Path, getattr(self, name))))
+        if isinstance(self.params_override, str):
+            object.__setattr__(self, "params_override", (self.params_override,) if self.params_override else ())
 
     @property
     def written(self) -> tuple[str, ...]:
         """Every format that is written, those asked for by an option of their own behind what they need."""
         more = [name for name in BY_OPTION if getattr(self, name)]
         return (*self.formats, *more)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files and folders that are read."""
+        given = (self.config, *self.config_files, self.checkpoint, self.labels, self.keypoint_label_map, *self.images)
+        return [path for path in given if path]
+
+    @property
+    def config_request(self) -> dict[str, Any]:
+        """What `read_config` is asked."""
+        return {
+            "path": self.config,
+            "override": self.config_override,
+            "labels": self.labels,
+            "keypoint_label_map": self.keypoint_label_map,
+            "experiment": self.experiment,
+            "config_files": self.config_files,
+            "params_override": self.params_override,
+            "image_size": self.image_size,
+            "batch": self.batch,
+            "score_threshold": self.score_threshold,
+        }
 
     @property
     def sides(self) -> "tuple[SideInput, ...]":
@@ -68,10 +103,16 @@ class Options(OpencvOptions, TfliteOptions):
         """Raises OptionError for what is unknown or contradictory."""
         from visionport.inputs import types
 
+        if not (self.config or self.experiment or self.config_files):
+            raise OptionError(
+                "no config is given: name a pipeline.config with --config, or an experiment of Official Vision with "
+                "--experiment."
+            )
         check_names(self.formats)
         types.check_names(self.inputs)
         self.check_tflite(self.formats)
         self.check_opencv(self.formats)
+        self.check_saved_model(self.formats)
         self.selection.check()
         names = [i.name for i in self.sides]
         if doubled := [n for n in names if names.count(n) > 1]:
@@ -80,7 +121,10 @@ class Options(OpencvOptions, TfliteOptions):
             raise OptionError("--evaluate is a part of verification: leave out --no-verify.")
         if self.merge and self.overwrite:
             raise OptionError("--merge and --overwrite: one of them. --merge overwrites nothing.")
+        if self.score_threshold is not None and not 0 <= self.score_threshold < 1:
+            raise OptionError(f"--score-threshold {self.score_threshold}: from 0 to below 1.")
         if self.batch is not None and self.batch < 1:
             raise OptionError(f"--batch {self.batch}: a number from 1, or dynamic.")
         if self.image_size is not None and min(self.image_size) < 1:
             raise OptionError(f"--image-size {self.image_size}: height and width from 1.")
+        locate(self.checkpoint)  # what is no checkpoint is told before TensorFlow is imported

@@ -1,7 +1,7 @@
 """Any artifact asked about pictures: `visionport.load` and `visionport.predict`."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ import numpy as np
 
 from visionport import manifest
 from visionport.errors import ArtifactError, InputError, OptionError
+from visionport.filetypes import PICTURE, kind_of_file
 from visionport.formats.base import Asker, SignatureInfo
 from visionport.inputs import pictures, side_inputs
 from visionport.lineage import LABELS
 from visionport.staging import MANIFEST, is_export
 from visionport.tasks import task_of
-from visionport.tasks.base import Answer, Task
+from visionport.tasks.base import Answer, Task, files_of, read_picture
 
 Picture = str | os.PathLike | np.ndarray  # a file, or uint8 [h, w, 3], RGB
 
@@ -42,12 +43,13 @@ class Predictor:
     def __call__(self, images: Picture | Sequence[Picture]) -> Any:
         """The answer to a picture, a dict of arrays (see the task's module); a list of them to several.
 
-        images: a file, uint8 [h, w, 3], a list of either, or a batch uint8 [b, h, w, 3]. Pictures of one size go
-        together where the artifact takes any batch.
+        images: a file, uint8 [h, w, 3], a list of either, or a batch uint8 [b, h, w, 3]; of a task that takes clips,
+        a clip [t, h, w, 3] or a batch of such. Pictures of one size go together where the artifact takes any batch.
         """
-        if isinstance(images, (str, os.PathLike)) or (isinstance(images, np.ndarray) and images.ndim == 3):
-            return self.asker(read_picture(images))
-        return self._answer_all([read_picture(image) for image in images])
+        one = 4 if hasattr(self.asker.task, "read") else 3
+        if isinstance(images, (str, os.PathLike)) or (isinstance(images, np.ndarray) and images.ndim == one):
+            return self.asker(read_input(self.asker.task, images))
+        return self._answer_all([read_input(self.asker.task, image) for image in images])
 
     def _answer_all(self, images: Sequence[np.ndarray]) -> list[Answer]:
         together = self.asker.batch is None and len({image.shape for image in images}) == 1
@@ -58,14 +60,14 @@ class Predictor:
 
     def predict(self, image: Picture, *, min_score: float = 0.3) -> dict[str, Any]:
         """The answer as plain data, ready for JSON; of a detector the boxes in pixels."""
-        picture = read_picture(image)
+        picture = read_input(self.asker.task, image)
         answer = self.asker(picture)
         self.check(answer)
-        return self.asker.task.record(answer, self.labels, picture.shape[:2], min_score)
+        return self.asker.task.record(answer, self.labels, picture.shape[-3:-1], min_score)
 
     def draw(self, image: Picture, *, min_score: float = 0.3):
         """The picture with its answer, as a Pillow image."""
-        picture = read_picture(image)
+        picture = read_input(self.asker.task, image)
         answer = self.asker(picture)
         self.check(answer)
         return self.asker.task.draw(picture, answer, self.labels, min_score)
@@ -87,13 +89,13 @@ def check_answer(path: Path, task: Task, answer: Answer) -> None:
         )
 
 
-def read_picture(image: Picture) -> np.ndarray:
-    """uint8 [h, w, 3] of a file, or as it is. Raises InputError for what is neither."""
+def read_input(task: Task, image: Picture) -> np.ndarray:
+    """uint8 [h, w, 3] of a file, or as it is; of some tasks a clip of such. Raises InputError for what is neither."""
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        if image.dtype != np.uint8 or image.ndim not in (3, 4) or image.shape[-1] != 3:
             raise InputError(f"a picture is uint8 [h, w, 3], RGB, not {image.dtype} {list(image.shape)}.")
         return image
-    return pictures.read(Path(image))
+    return read_picture(task, Path(image))
 
 
 def load(
@@ -113,9 +115,11 @@ def load(
     if is_tflite(path) and not (folder and artifacts_at(path, folder, manifest.read(folder))):
         return load_alone(path, format, side_inputs)
     if folder is None:
+        kind = kind_of_file(path)
+        is_ = f" is {kind}, and there is" if kind else ":"
         raise InputError(
-            f"{path}: no {MANIFEST} in it or beside it, so its preprocessing and labels are not known. Give an export "
-            "directory, or an artifact that lies in one."
+            f"{path}{is_} no {MANIFEST} in it or beside it, so its preprocessing and labels are not known. Give an "
+            "export directory, or an artifact that lies in one."
         )
     content = manifest.read(folder)
     chosen = choose_artifact(path, folder, content, format)
@@ -124,7 +128,8 @@ def load(
         raise ArtifactError(f"{file} is named by {folder / MANIFEST} but is not there. Export again.")
     task = task_of(content.get("model", {}).get("task", "detection"))
     asker = manifest.open_artifact(folder, content, chosen, task, read_sides(side_inputs, content))
-    return Predictor(path=file, format=chosen["format"], labels=read_labels(folder), asker=asker)
+    labels = read_labels(folder, content.get("model", {}).get("label_id_offset", 1))
+    return Predictor(path=file, format=chosen["format"], labels=labels, asker=asker)
 
 
 def read_sides(path, content: Mapping[str, Any]):
@@ -171,39 +176,74 @@ def load_alone(path: Path, kind: str | None, sides) -> Predictor:
     return Predictor(path=path, format="tflite", labels=labels, asker=asker)
 
 
-def read_labels(folder: Path) -> dict[int, str]:
-    """Class number (from 1) -> name, from labels.txt; empty without it."""
+def read_labels(folder: Path, first: int = 1) -> dict[int, str]:
+    """Class number -> name, from labels.txt; empty without it. first: the number of its first line."""
     path = folder / LABELS
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    return {i: name for i, name in enumerate(lines, 1) if name != "???"}
+    return {i: name for i, name in enumerate(lines, first) if name != "???"}
 
 
 def predict(
     path: str | os.PathLike,
-    images: Sequence[str | os.PathLike],
+    images: str | os.PathLike | Sequence[str | os.PathLike],
     *,
     format: str | None = None,
     min_score: float = 0.3,
     draw: bool = False,
     draw_dir: str | os.PathLike | None = None,
     side_inputs: str | os.PathLike | None = None,
+    exif: bool = True,
+    skip: Callable[[InputError], None] | None = None,
 ) -> list[dict[str, Any]]:
     """For each picture {image, width, height, and the task's answer}, as `visionport predict` prints them.
 
-    With `draw`, also writes IMAGE_detections.png (of a detector) beside it or in draw_dir.
+    images: files, folders of pictures, patterns such as "photos/*.jpg". With `draw`, also writes IMAGE_detections.png
+    (of a detector) beside it or in draw_dir. exif: pictures are turned as their EXIF data says, see inputs/pictures.py.
+    skip: is told what is wrong with a picture, and the others are answered; without it, the first error is raised.
     """
-    files = [Path(image) for image in ([images] if isinstance(images, (str, os.PathLike)) else images)]
-    loaded = {file: pictures.read(file) for file in files}
+    given = [Path(image) for image in ([images] if isinstance(images, (str, os.PathLike)) else images)]
+    check_order(Path(path), given)
     predictor = load(path, format=format, side_inputs=side_inputs)
     task, out = predictor.asker.task, []
-    for file, picture in loaded.items():
+    for file in find_pictures(task, given, skip):
+        try:
+            picture = read_picture(task, file, exif=exif)
+        except InputError as e:
+            if skip is None:
+                raise
+            skip(e)
+            continue
         answer = predictor(picture)
         predictor.check(answer)
-        record = {"image": str(file), **task.record(answer, predictor.labels, picture.shape[:2], min_score)}
+        record = {"image": str(file), **task.record(answer, predictor.labels, picture.shape[-3:-1], min_score)}
         if draw:
-            target = (Path(draw_dir) if draw_dir else file.parent) / f"{file.stem}_{task.noun}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            task.draw(picture, answer, predictor.labels, min_score).save(target)
-            record["drawn"] = str(target)
+            folder = Path(draw_dir) if draw_dir else file.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            for ending, image in files_of(task, picture, answer, predictor.labels, min_score).items():
+                target = folder / f"{file.stem}_{ending}.png"
+                image.save(target)
+                record["drawn" if ending == task.noun else ending] = str(target)
         out.append(record)
     return out
+
+
+def check_order(path: Path, images: Sequence[Path]) -> None:
+    """Raises InputError where a picture was given for the artifact, and the artifact for a picture."""
+    if kind_of_file(path) != PICTURE:
+        return
+    swapped = next((i for i in images if is_tflite(i) or is_export(i) or is_export(i.parent)), None)
+    order = f"visionport predict {swapped} {path}" if swapped else "visionport predict ARTIFACT IMAGE"
+    raise InputError(f"{path} is a picture, and the artifact comes first: {order}")
+
+
+def find_pictures(task: Task, given: Sequence[Path], skip: Callable[[InputError], None] | None) -> list[Path]:
+    """The files that are meant, each once; of a task that reads clips, a folder is one of them."""
+    found: list[Path] = []
+    for path in given:
+        try:
+            found += [path] if path.is_dir() and hasattr(task, "read") else pictures.found_at(path)
+        except InputError as e:
+            if skip is None:
+                raise
+            skip(e)
+    return list(dict.fromkeys(found))

@@ -1,11 +1,15 @@
 """What a long command tells while it works: its stages, how long each took, how big its files are."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+CLEAR = "\r\x1b[K"  # to the line's beginning, and nothing behind it
+WAIT = 1.0  # seconds after which a stage counts aloud
 
 
 class Progress:
@@ -25,19 +29,44 @@ class Progress:
 
 
 class Stages(Progress):
-    """A line a stage on standard error."""
+    """A line a stage on standard error; on a terminal the seconds run while it works.
 
-    def __init__(self):
-        self.start = time.perf_counter()
+    lasting: the lines stay. Otherwise each goes when its stage ends, for commands whose answer is all that counts.
+    """
+
+    def __init__(self, *, lasting: bool = True):
+        self.lasting, self.terminal = lasting, sys.stderr.isatty()
+        self._paused = threading.Event()
+        self._lock = threading.Lock()
 
     @contextmanager
     def stage(self, name: str) -> Iterator:
-        begun, remarks = time.perf_counter(), []
-        if sys.stderr.isatty():
-            print(f"  {name} ...", end="\r", file=sys.stderr, flush=True)
-        yield remarks.append
+        begun, remarks, done = time.perf_counter(), [], threading.Event()
+        counter = threading.Thread(target=self._count, args=(name, begun, done), daemon=True)
+        if self.terminal:
+            self._show(f"  {name} ...")
+            counter.start()
+        try:
+            yield remarks.append
+        finally:
+            done.set()
+            if counter.ident:
+                counter.join()
+            self._show("")
         took = time.perf_counter() - begun
-        print(f"  {name:<28} {took:6.1f} s  {', '.join(remarks)}".rstrip(), file=sys.stderr, flush=True)
+        if self.lasting:
+            print(f"  {name:<28} {took:6.1f} s  {', '.join(remarks)}".rstrip(), file=sys.stderr, flush=True)
+
+    def _count(self, name: str, begun: float, done: threading.Event) -> None:
+        while not done.wait(WAIT):
+            if not self._paused.is_set():
+                self._show(f"  {name} ... {time.perf_counter() - begun:.0f} s")
+
+    def _show(self, text: str) -> None:
+        """In place of what the terminal's last line says."""
+        if self.terminal:
+            with self._lock:
+                print(f"{CLEAR}{text}", end="", file=sys.stderr, flush=True)
 
     @contextmanager
     def bar(self, name: str, items: Any) -> Iterator:
@@ -48,10 +77,33 @@ class Stages(Progress):
         if not console.is_terminal or not len(items):
             yield items
             return
-        with Bars(console=console, transient=True) as bars:
-            yield bars.track(items, total=len(items), description=f"  {name}")
+        self._paused.set()
+        self._show("")
+        try:
+            with Bars(console=console, transient=True) as bars:
+                yield bars.track(items, total=len(items), description=f"  {name}")
+        finally:
+            self._paused.clear()
+
+    def warn(self, text: str) -> None:
+        self._show("")
+        super().warn(text)
 
 
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
     return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+
+
+def size_text(size: float) -> str:
+    """Three figures, in thousands: 999 bytes, 4.1 kB, 4.61 MB, 2.5 GB."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.1f} GB"
+
+
+def time_text(seconds: float) -> str:
+    """Three figures: 0.85 ms, 12.3 ms, 1.2 s."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"

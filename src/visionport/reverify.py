@@ -2,18 +2,21 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from visionport import manifest
+from visionport.config import read_config
 from visionport.config.lineage import LINEAGES
-from visionport.errors import InputError
+from visionport.errors import InputError, OutputError
 from visionport.exporter import check_metric, verify_artifacts
 from visionport.inputs import side_inputs
 from visionport.options import Options
+from visionport.progress import Progress
 from visionport.tasks import task_of
 from visionport.verification.checks import Check, agree
+from visionport.verification.summary import Verdict, conclude
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,9 @@ class Verification:
 
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
+    artifacts: tuple[str, ...] = ()  # their formats
+    checkpoint: str = ""  # what they were compared with
+    seconds: Mapping[str, float] = field(default_factory=dict)  # a picture's here, by format
 
     @property
     def agrees(self) -> bool:
@@ -30,7 +36,12 @@ class Verification:
     def __str__(self) -> str:
         from visionport.verification.table import render_text
 
-        return "\n".join([render_text(self.checks), *self.notes])
+        return "\n".join([render_text(self.checks), *self.notes, self.verdict.text])
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the checks come to, in a line."""
+        return conclude(self.checks, self.artifacts, self.checkpoint)
 
 
 def verify(
@@ -38,10 +49,13 @@ def verify(
     images: Sequence[str | os.PathLike] = (),
     *,
     evaluate: str | os.PathLike | None = None,
+    report: str | os.PathLike | None = None,
+    progress: Progress | None = None,
 ) -> Verification:
     """Runs each artifact of an export against the model built from its own checkpoint and config.
 
-    images: pictures to compare on; bundled ones by default. evaluate: labelled pictures, a TFRecord.
+    images: pictures to compare on; bundled ones by default. evaluate: labelled pictures, a TFRecord. report: a file for
+    the report of this verification, with its date and what a picture takes on this machine.
 
     Raises InputError for what is not an export, or whose files are not those that were written.
     """
@@ -56,27 +70,45 @@ def verify(
     labelled = Path(evaluate) if evaluate else None
     if labelled:
         check_metric(task, labelled)
-    changed = [n for n, record in content["files"].items() if not same(directory / n, record)]
+    progress = progress or Progress()
+    target = Path(report) if report else None
+    if target and target.exists():
+        raise OutputError(f"--report {target} is there already. Name another file, or remove it.")
+    with progress.stage("check files"):
+        changed = [n for n, record in content["files"].items() if not same(directory / n, record)]
     if changed:
         raise InputError(
             f"{directory}: not the files that were exported (missing or changed): {', '.join(changed[:5])}"
             f"{' and more' * (len(changed) > 5)}. Export again."
         )
-    size = content["options"]["image_size"]
-    pictures = task.examples([Path(p) for p in images], tuple(size) if size else None)
     options = options_of(directory, content, labelled)
-    model = rebuild(options, content)
-    checks, _, notes = verify_artifacts(model, options, directory, content, pictures)
-    return Verification(checks=tuple(checks), notes=tuple(notes))
+    config = read_config(**options.config_request)
+    pictures = task.examples([Path(p) for p in images], config.picture_size)
+    with progress.stage("import TensorFlow"):
+        import tensorflow as _  # noqa: F401
+    with progress.stage("build model"):
+        model = rebuild(config, options, content)
+    with progress.stage("verify"):
+        found = verify_artifacts(model, options, directory, content, pictures)
+    if target:
+        from visionport.report.views import write_report
+
+        write_report(target, directory, content, found, pictures, config, config.warnings, timed=True, own=bool(images))
+    return Verification(
+        checks=found.checks,
+        notes=found.notes,
+        artifacts=tuple(a["format"] for a in content["artifacts"]),
+        checkpoint=f"the checkpoint in {directory}",
+        seconds=found.seconds,
+    )
 
 
-def rebuild(options: Options, content: Mapping[str, Any]):
-    """The model from the checkpoint and the config in an export."""
+def rebuild(config, options: Options, content: Mapping[str, Any]):
+    """The model from the checkpoint in an export."""
     from visionport.checkpoint.open import open_checkpoint
-    from visionport.config import read_config
     from visionport.models.build import build
 
-    config, checkpoint = read_config(options.config), open_checkpoint(options.checkpoint)
+    checkpoint = open_checkpoint(options.checkpoint)
     return build(config, checkpoint, batch=options.batch, side_inputs=side_inputs.of(content))
 
 
@@ -87,6 +119,9 @@ def options_of(directory: Path, content: Mapping[str, Any], evaluate: Path | Non
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["options"].items()}
     values = {k: v for k, v in values.items() if k in known} | {"out": Path()}
     given: dict[str, Any] = {"labels": None, "keypoint_label_map": None, "images": (), "evaluate": evaluate}
+    given |= {"ema": False, "config_files": (), "params_override": ()}
+    if lineage.trains_parts:
+        given["experiment"] = content["model"]["architecture"]
     return replace(
         Options(**values),
         config=directory / lineage.config_name,

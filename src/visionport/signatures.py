@@ -6,32 +6,38 @@ from dataclasses import dataclass
 from typing import Any
 
 from visionport.errors import UnsupportedError
-from visionport.inputs.types import INPUT_TYPES, check_names, more_specs
+from visionport.inputs.types import check_names, more_specs, split_name, type_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
     """One way into the model. function: a tf.function of one tensor and `more`, traced once; its outputs are a dict."""
 
-    name: str  # the input type
+    name: str  # the input type, as it was asked for
+    kind: str  # how pictures go in: a key of inputs/types.py: INPUT_TYPES
     input_name: str  # "input_tensor"
     function: Any  # a tf.types.experimental.ConcreteFunction
     more: tuple[str, ...] = ()  # names of its other inputs
+    called: str = ""  # what it is called in a SavedModel; nothing: by its name, and the first serving_default
 
 
-def sign(model, inputs: Sequence[str], *, batch: int | None = None, image_size=None) -> list[Signature]:
-    """A signature for each input type; all call the model's one detection function.
+def sign(
+    model, inputs: Sequence[str], *, batch: int | None = None, image_size=None, input_name: str = ""
+) -> list[Signature]:
+    """A signature for each input type (TYPE or TYPE:SIGNATURE); all call the model's one function.
 
-    batch: a number, or None for any. image_size: (height, width) of the images to come, or None for any.
+    batch: a number, or None for any. image_size: (height, width) of the images to come, or None for any. input_name:
+    what their input is called, where it is not what the reference calls it.
     """
-    return [_sign(model, name, batch, image_size or (None, None)) for name in check_names(inputs)]
+    return [_sign(model, given, batch, image_size or (None, None), input_name) for given in check_names(inputs)]
 
 
-def _sign(model, name, batch, image_size):
+def _sign(model, given, batch, image_size, chosen_name):
     import tensorflow as tf
 
-    kind = INPUT_TYPES[name]
-    shape = (batch, *image_size, 3) if kind.is_image else (batch,)
+    name, called = split_name(given)
+    kind = type_of(model.config, name)
+    shape = (batch, *model.input_size) if kind.preprocessed else kind.shape(batch, image_size)
     more = more_specs(name, batch)
     try:
         detect = model.trace(more)
@@ -42,14 +48,16 @@ def _sign(model, name, batch, image_size):
 
     def signature(input_tensor, *values):
         images, shapes = kind.prepare(preprocess, input_tensor)
-        return detect(images, shapes, *values)
+        found = detect(images, shapes, *values)
+        return {k: v for k, v in found.items() if not (kind.preprocessed and k in model.of_pictures)}
 
     function = tf.function(signature, autograph=False)
-    input_name = model.config.lineage.input_name
+    input_name = chosen_name or kind.input_name or model.config.lineage.input_name
     spec = tf.TensorSpec(shape, getattr(tf, kind.dtype), name=input_name)
     concrete = function.get_concrete_function(spec, *sides, *more.values())
     names = (*(i.name for i in model.side_inputs), *more)
-    return Signature(name=name, input_name=input_name, function=concrete, more=names)
+    known = model.config.input_kinds.get(name, name)
+    return Signature(name=name, kind=known, input_name=input_name, function=concrete, more=names, called=called)
 
 
 def sign_heads(model):

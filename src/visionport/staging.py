@@ -26,14 +26,16 @@ def check_target(target: Path, *, overwrite: bool, merge: bool = False, inputs: 
             raise OutputError(f"{target} exists and is not a directory. Name another with --out.")
         if any(target.iterdir()) and not merge:
             if not overwrite:
-                raise OutputError(f"{target} exists and is not empty. Name another --out, or add --overwrite.")
+                mine = is_export(target) and not any(lies_in(path, target) for path in inputs)
+                more = ", or add --overwrite" if mine else ""
+                raise OutputError(f"{target} exists and is not empty. Name another --out{more}.")
             if not is_export(target):
                 raise OutputError(
                     f"{target} is not an export of visionport (no {MANIFEST} of its own), so it is not overwritten. "
                     "Move it away, or name another --out."
                 )
             for path in inputs:
-                if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(target)):
+                if lies_in(path, target):
                     raise OutputError(f"{path} lies in {target}, which --overwrite would replace. Name another --out.")
     parent = target.parent
     while not parent.exists():
@@ -42,6 +44,10 @@ def check_target(target: Path, *, overwrite: bool, merge: bool = False, inputs: 
         raise OutputError(f"{target}: {parent} is not a directory. Name another --out.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"{target}: {parent} is not writable. Name another --out, or change its permissions.")
+
+
+def lies_in(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def check_room(target: Path, names: Iterable[str]) -> None:

@@ -284,7 +284,7 @@ def test_no_checkpoint(tmp_path):
     refused(tmp_path / "saved_model.pb", "a graph", "visionport freeze")
     refused(tmp_path / "pipeline.config", "--config")
     (tmp_path / "notes").write_text("nothing of the kind" * 9)
-    refused(tmp_path / "notes", "notes is damaged, or no checkpoint")
+    refused(tmp_path / "notes", "notes is a text file, not a checkpoint")
 
 
 def test_data_without_index(tmp_path):

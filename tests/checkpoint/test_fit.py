@@ -3,7 +3,7 @@
 import pytest
 from places import SHARED
 
-from visionport.inspection.fit import fit
+from visionport.inspection.fit import fit_config
 
 REAL = SHARED / "real"
 
@@ -19,13 +19,13 @@ def pairs():
 
 @pytest.mark.parametrize(("index", "config"), list(pairs()))
 def test_published_checkpoints_fit_their_configs(index, config):
-    fitted = fit(index, config)
+    fitted = fit_config(index, path=config)
     assert fitted["fits"], fitted["problems"]
 
 
 def test_another_number_of_classes_does_not_fit(digits):
     other = "model { ssd { num_classes: 11 } }"
-    fitted = fit(digits / "tf2", digits / "tf2" / "pipeline.config", other)
+    fitted = fit_config(digits / "tf2", path=digits / "tf2" / "pipeline.config", override=other)
     assert not fitted["fits"]
     (problem, *_) = fitted["problems"]
     assert problem["kind"] == "wrong shape"

@@ -171,7 +171,7 @@ def test_damaged_and_wrong_files(invoke, training, change, words):
         (replace("num_classes: 10", "num_classes: 12"), ("2 wrong shape", "[1, 1, 64, 26]", "[1, 1, 64, 22]")),
         (replace("before_predictor: 2", "before_predictor: 3"), (" missing. Is it the config", "pointwise_weights")),
         (cast("float16", FIRST_KERNEL), ("1 wrong dtype", "MobilenetV2/Conv/weights", "float32", "float16", "Cast")),
-        (cast("bfloat16"), ("312 wrong dtype", "bfloat16", "and 272 more")),
+        (cast("bfloat16"), ("312 wrong dtype", "bfloat16", "and 305 more")),
         (cast("int32"), ("312 wrong dtype", "int32")),
     ],
     ids=["classes", "layers", "half", "bfloat16", "int32"],
@@ -248,12 +248,13 @@ def test_options(invoke, training, more, words):
         (("--image-size", "a,b"), ("'a,b' is not H,W",)),
         (("--tflite-nms", "fats"), ("'fats' is not one of", "'regular'", "'fast'")),
         (("--formt", "tflite"), ("No such option", "--format")),
-        (("surplus",), ("unexpected extra argument", "surplus")),
+        (("first", "surplus"), ("unexpected extra argument", "surplus")),
     ],
 )
 def test_usage(invoke, training, more, words):
     result = invoke(*export_arguments(training, *more))
-    says(result, "Usage: ", "--help", *words)
+    says(result, "error: ", "See `visionport export --help`.", *words)
+    assert len(result.output.splitlines()) == 1
     assert not (training.parent / "out").exists()
 
 
@@ -279,14 +280,12 @@ def test_label_maps(invoke, training, content, words):
 
 def test_images(invoke, training, digits):
     whole = (digits / "images" / "digits-0.jpg").read_bytes()
-    cases = {"text.jpg": (b"hello", "not an image"), "empty.jpg": (b"", "not an image")}
+    cases = {"text.jpg": (b"hello", "not an image"), "empty.jpg": (b"", "is empty (0 bytes)")}
     cases |= {"half.jpg": (whole[: len(whole) // 2], "truncated"), "whole.jpg": (whole, "192,192, but --image-size")}
     for name, (content, words) in cases.items():
         (training / name).write_bytes(content)
         refused(invoke, training, name, words, more=("--image", training / name, "--image-size", "300,400"))
     refused(invoke, training, "is a directory", more=("--image", training))
-    result = invoke("predict", training, training / "text.jpg")
-    says(result, "text.jpg is not an image that can be read (JPEG, PNG")
 
 
 # What is there already
@@ -301,7 +300,7 @@ def test_target_that_is_taken(invoke, training):
     out.unlink()
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    refused(invoke, training, "exists and is not empty", "--overwrite")
+    refused(invoke, training, "exists and is not empty. Name another --out.")
     refused(invoke, training, "not an export", "manifest.json", "Move it away", more=("--overwrite",))
     for manifest in ('{"name": "a web app"}', "[]", "", "not JSON"):
         (out / "manifest.json").write_text(manifest)
@@ -344,8 +343,7 @@ def test_state_file_that_is_stale_or_a_pointer(invoke, training):
     (training / STATE).write_bytes(LFS)
     result = invoke("inspect", training, "--config", training, "--json")
     assert result.exit_code == common.DONE
-    (warning,) = json.loads(result.stdout)["warnings"]
-    assert "git lfs pull" in warning
+    (warning,) = (w for w in json.loads(result.stdout)["warnings"] if "git lfs pull" in w)
     assert "took ckpt-5" in warning
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from command_line import ARTIFACTS, FILES, done, files, visionport
 from PIL import Image
 
@@ -59,3 +60,28 @@ def test_demo_of_the_tf1_detector(tmp_path, digits):
     for key in averaged:
         np.testing.assert_array_equal(checkpoint[key], source[f"{key}/ExponentialMovingAverage"])
         assert not np.array_equal(checkpoint[key], source[key])
+
+
+@pytest.mark.parametrize(
+    ("model", "found", "drawn"),
+    [
+        ("classifier", "six 0.9", "digit-0_classes.png"),
+        ("segmenter", "background 79%, three 7%", "digit-0_masks.png"),
+        ("retinanet", "three 0.", "digit-0_detections.png"),
+    ],
+)
+def test_demo_of_official_vision(model, found, drawn, tmp_path, digits):
+    printed = done(visionport("demo", "--model", model, "--out", "digits", "-q", cwd=tmp_path))
+    demo = tmp_path / "digits"
+    assert found in printed
+    assert (demo / drawn).is_file()
+    assert (demo / "checkpoint" / "ckpt-1.index").is_file()
+    assert json.loads((demo / "verify.json").read_text())["agrees"] is True
+    assert (demo / "labels.txt").read_text().splitlines()[-1] == "nine"
+
+
+@pytest.mark.parametrize("model", ["classifier", "segmenter", "retinanet"])
+def test_bundled_models_are_without_the_optimizer(model, digits):
+    checkpoint = open_checkpoint(digits / model)
+    assert not [key for key in checkpoint.entries if "OPTIMIZER_SLOT" in key or key.startswith("optimizer")]
+    assert sum(f.stat().st_size for f in (digits / model).iterdir()) < 2_200_000

@@ -1,9 +1,11 @@
 """Label maps as people have them, and the labels.txt that an export writes."""
 
+from pathlib import Path
+
 import pytest
 from places import SHARED
 
-from visionport.config.labels import find_labels, left_out, read_label_map, write_labels
+from visionport.config.labels import find_labels, left_out, no_labels, read_label_map, write_labels
 from visionport.config.pipeline.text import read_pipeline
 from visionport.errors import InputError
 
@@ -121,3 +123,20 @@ def test_find_labels(pipeline, tmp_path):
     assert find_labels(named, tmp_path / "labels.txt") == tmp_path / "labels.txt"
     with pytest.raises(InputError, match=r"nearest: labels\.txt"):
         find_labels(named, tmp_path / "label.txt")
+
+
+def test_no_labels_says_where_it_looked(pipeline, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path.parent)
+    (told,) = no_labels(pipeline("annotations/own.pbtxt"))
+    assert "labels.txt is not written" in told
+    assert "--labels" in told
+    places = ["annotations/own.pbtxt", f"{tmp_path.name}/annotations/own.pbtxt", f"{tmp_path.name}/own.pbtxt"]
+    assert all(str(tmp_path.parent / place) in told for place in places)
+
+
+def test_a_label_map_from_the_working_directory(pipeline, tmp_path, monkeypatch):
+    """As the Object Detection API takes its path."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    (tmp_path / "project" / "own.pbtxt").write_text("item { id: 1 name: 'a' }")
+    assert find_labels(pipeline("own.pbtxt")) == Path("own.pbtxt")

@@ -10,7 +10,7 @@ from visionport.conversion.convert import run as convert
 from visionport.conversion.request import Request
 from visionport.errors import InputError, OptionError, OutputError, UnsupportedError
 from visionport.inputs import pictures
-from visionport.tflite.edit import read_graph
+from visionport.tflite.contents import read_contents
 
 PICTURES = pictures.example("digits/images")
 
@@ -77,7 +77,7 @@ def run(file, **inputs):
 
 
 def names(file):
-    graph = read_graph(file.read_bytes())
+    graph = read_contents(file.read_bytes())
     return [t.name for t in graph.inputs], [t.name for t in graph.outputs]
 
 
@@ -87,7 +87,7 @@ def test_a_saved_model_with_its_names_and_order(places, tmp_path):
     assert {c.what for c in done.checks} == {"scores", "best", "a_state"}
     assert all(c.bound for c in done.checks)
     assert names(done.out) == (["image", "state"], ["a_state", "best", "scores"])
-    assert [t.shape for t in read_graph(done.out.read_bytes()).inputs] == [(1, 32, 32, 3), (1, 500)]
+    assert [t.shape for t in read_contents(done.out.read_bytes()).inputs] == [(1, 32, 32, 3), (1, 500)]
     found = run(done.out, image=np.ones((1, 32, 32, 3), np.float32), state=np.zeros((1, 500), np.float32))
     assert found["scores"].sum() == pytest.approx(1, abs=1e-5)
 
@@ -97,7 +97,7 @@ def test_chosen_arrays_in_the_order_asked_for(places, tmp_path):
     done = convert(Request(source=places / "model", out=tmp_path / "m.tflite", **chosen))
     assert done.agrees
     assert names(done.out)[1] == ["scores", "a_state"]
-    assert read_graph(done.out.read_bytes()).outputs[0].shape == (2, 500)
+    assert read_contents(done.out.read_bytes()).outputs[0].shape == (2, 500)
 
 
 def test_a_frozen_graph_between_tensors(places, tmp_path):
@@ -107,7 +107,7 @@ def test_a_frozen_graph_between_tensors(places, tmp_path):
     )
     assert done.agrees
     assert names(done.out) == (["preprocessed"], ["halves:1", "features"])
-    assert [t.shape for t in read_graph(done.out.read_bytes()).outputs] == [(1, 8, 12, 4), (1, 8, 12, 8)]
+    assert [t.shape for t in read_contents(done.out.read_bytes()).outputs] == [(1, 8, 12, 4), (1, 8, 12, 8)]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_frozen_graph_between_tensors(places, tmp_path):
 def test_quantised(places, tmp_path, quantize, more, types):
     chosen = {"signature": "one", "output_arrays": ("scores",), "quantize": quantize, **more}
     done = convert(Request(source=places / "model", out=tmp_path / "m.tflite", **chosen))
-    graph = read_graph(done.out.read_bytes())
+    graph = read_contents(done.out.read_bytes())
     assert (graph.inputs[0].dtype, graph.outputs[0].dtype) == types
     spread = 6  # of the scores on noise, about
     assert max(c.measured for c in done.checks) < 0.1 * spread
@@ -150,7 +150,7 @@ def test_trained_ranges_need_no_calibration(places, tmp_path):
     done = convert(
         Request(source=places / "faked.pb", out=tmp_path / "m.tflite", mean=(127.5,), std=(127.5,), **chosen)
     )
-    graph = read_graph(done.out.read_bytes())
+    graph = read_contents(done.out.read_bytes())
     assert {t.dtype for t in (*graph.inputs, *graph.outputs)} == {"uint8"}
     assert max(c.measured for c in done.checks) < 2.1 * 6 / 255  # two steps of the output
     with pytest.raises(OptionError, match="--mean and --std"):
@@ -163,7 +163,60 @@ def test_ops_of_tensorflow_on_request_alone(places, tmp_path):
     assert not (tmp_path / "m.tflite").exists()
     done = convert(Request(source=places / "model", out=tmp_path / "m.tflite", signature="one", select_tf_ops=True))
     assert not done.checks  # nothing here runs it
-    assert "FlexCumprod" in read_graph(done.out.read_bytes()).ops
+    assert "FlexCumprod" in read_contents(done.out.read_bytes()).ops
+
+
+def test_compared_on_the_users_own_inputs(places, tmp_path):
+    arrays: Any = {"image": np.ones((4, 32, 32, 3)), "state": np.zeros((4, 500))}
+    np.savez(tmp_path / "own.npz", **arrays)
+    done = convert(Request(source=places / "model", out=tmp_path / "m.tflite", verify_input=tmp_path / "own.npz"))
+    assert done.agrees
+    assert {c.picture for c in done.checks} == {f"own.npz {i}" for i in (1, 2, 3, 4)}
+    np.savez(tmp_path / "own.npz", image=arrays["image"])
+    with pytest.raises(InputError, match=r"--verify-input .*no array 'state'"):
+        convert(Request(source=places / "model", out=tmp_path / "n.tflite", verify_input=tmp_path / "own.npz"))
+
+
+@pytest.mark.parametrize(
+    ("power", "domain"), [(0.5, "noise from 0"), (-0.5, "noise from 0"), (None, "noise from 0 to 1")]
+)
+def test_made_up_inputs_are_of_the_sources_domain(tmp_path, power, domain):
+    import tensorflow as tf
+
+    def root(x):
+        return {"y": tf.sqrt(1 - x) + tf.sqrt(x) if power is None else tf.pow(x, power)}
+
+    source = tf.function(root).get_concrete_function(tf.TensorSpec([1, 64], name="x"))
+    done = convert(Request(source=source, out=tmp_path / "m.tflite"))
+    assert done.agrees
+    assert {c.picture for c in done.checks} == {domain, f"more {domain}"}
+
+
+def test_a_source_without_a_number_says_so(tmp_path, capsys):
+    import tensorflow as tf
+
+    source = tf.function(lambda x: x * float("nan")).get_concrete_function(tf.TensorSpec([1, 8], name="x"))
+    assert convert(Request(source=source, out=tmp_path / "m.tflite")).agrees
+    assert "--verify-input" in capsys.readouterr().err
+
+
+def test_a_file_of_unknown_ops(tmp_path):
+    """Converted, kept for a runtime that has the op, and not verified."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        tf.nn.relu(tf.compat.v1.placeholder(tf.float32, [1, 4], name="x"), name="y")
+    definition = graph.as_graph_def()
+    node = definition.node.add(name="post", op="SomebodysOwnOp", input=["y"])
+    node.attr["_output_types"].list.type.append(tf.float32.as_datatype_enum)
+    (tmp_path / "g.pb").write_bytes(definition.SerializeToString())
+    chosen = {"output_arrays": ("post",), "out": tmp_path / "m.tflite"}
+    with pytest.raises(UnsupportedError, match=r"SomebodysOwnOp.*--allow-custom-ops"):
+        convert(Request(source=tmp_path / "g.pb", **chosen))
+    done = convert(Request(source=tmp_path / "g.pb", custom_ops=True, **chosen))
+    assert not done.checks
+    assert "SomebodysOwnOp" in read_contents(done.out.read_bytes()).ops
+    assert names(done.out) == (["x"], ["post"])
 
 
 WRONG = {
@@ -178,12 +231,13 @@ WRONG = {
     "needs --calibration": {"source": "model", "quantize": "int8"},
     "of no use": {"source": "model", "calibration": PICTURES},
     "go together": {"source": "model", "mean": (1.0,)},
+    "--verify-input is of no use": {"source": "model", "verify_input": PICTURES, "verify": False},
+    "does not reach": {"source": "plain.pb", "input_arrays": ("halves",), "output_arrays": ("features",)},
     "needs --quantize int8": {"source": "model", "input_type": "int8"},
     "no such model": {"source": "nothing"},
     "is given twice": {"source": "model", "output_arrays": ("scores", "scores:0")},
     "is none of the 2 outputs": {"source": "plain.pb", "output_arrays": ("halves:7",), "shapes": {"": (1, 8, 8, 3)}},
     "nothing goes in": {"source": "model", "signature": "one", "shapes": {"": (0, 32, 32, 3)}},
-    "first output": {"source": "plain.pb", "input_arrays": ("halves:1",), "output_arrays": ("features",)},
 }
 
 

@@ -11,7 +11,7 @@ from places import ROOT
 
 from visionport import convert
 from visionport.errors import InputError, OptionError, UnsupportedError
-from visionport.tflite.edit import read_graph
+from visionport.tflite.contents import read_contents
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def concrete(function, *specs):
 
 
 def names(file: Path):
-    graph = read_graph(file.read_bytes())
+    graph = read_contents(file.read_bytes())
     return [t.name for t in graph.inputs], [t.name for t in graph.outputs]
 
 
@@ -39,7 +39,7 @@ def test_a_functions_arguments_and_keys_are_names_in_its_order(weights, tmp_path
     done = convert(concrete(f, [[None, 8]], [[1, 3]]), tmp_path / "m.tflite", shapes={"zebra": (2, 8)})
     assert done.agrees
     assert names(done.out) == (["zebra", "apple"], ["high", "nested/one", "wide"])
-    assert [t.shape for t in read_graph(done.out.read_bytes()).outputs] == [(1, 3), (1, 3), (2, 8)]
+    assert [t.shape for t in read_contents(done.out.read_bytes()).outputs] == [(1, 3), (1, 3), (2, 8)]
     assert all(c.bound for c in done.checks)
 
 
@@ -171,7 +171,7 @@ def test_open_sizes_are_compared_too(weights, tmp_path):
     done = convert(concrete(lambda x: x @ weights, [[None, 8]]), tmp_path / "m.tflite", shapes=(-1, 8))
     assert done.agrees
     assert done.checks
-    assert read_graph(done.out.read_bytes()).inputs[0].shape == (-1, 8)
+    assert read_contents(done.out.read_bytes()).inputs[0].shape == (-1, 8)
 
 
 def test_what_the_source_draws_is_not_judged(tmp_path):

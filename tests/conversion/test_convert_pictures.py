@@ -13,7 +13,7 @@ from visionport.config import labels
 from visionport.errors import InputError, OptionError
 from visionport.inputs import pictures
 from visionport.tflite import metadata as tflite_metadata
-from visionport.tflite.edit import read_graph
+from visionport.tflite.contents import read_contents
 from visionport.tflite.flatbuffer import parse
 
 PICTURES = Path(str(pictures.example("digits/images")))
@@ -69,7 +69,7 @@ def test_pixels_are_normalised_inside(model, tmp_path, quantize):
     import tensorflow as tf
 
     done = convert(model, tmp_path / "m.tflite", input_type="uint8", quantize=quantize, **UNEVEN)
-    graph = read_graph(done.out.read_bytes())
+    graph = read_contents(done.out.read_bytes())
     assert (graph.inputs[0].dtype, {t.dtype for t in graph.outputs}) == ("uint8", {"float32"})
     assert done.agrees
     assert max(c.measured for c in done.checks) < (1e-5 if quantize == "none" else 0.02)
@@ -84,7 +84,7 @@ def test_pixels_of_8_bits_are_those_of_the_normalisation(model, tmp_path, normal
     """Whatever the calibration pictures: black is black and white is white."""
     how = {"calibration": PICTURES, "output_arrays": "probabilities", **normal}
     done = convert(model, tmp_path / "m.tflite", quantize="uint8", **how)
-    (source,) = read_graph(done.out.read_bytes()).inputs
+    (source,) = read_contents(done.out.read_bytes()).inputs
     assert source.dtype == "uint8"
     assert source.quantization
     scale, zero = source.quantization
@@ -205,5 +205,5 @@ def test_pixels_are_not_normalised_twice(tmp_path):
     assert done.agrees
     assert metadata(done.out)["inputs"][0]["mean"] == [0, 0, 0]
     done = convert(source, tmp_path / "n.tflite", quantize="uint8", calibration=PICTURES)
-    graph = read_graph(done.out.read_bytes())
+    graph = read_contents(done.out.read_bytes())
     assert {t.dtype for t in (*graph.inputs, *graph.outputs)} == {"uint8"}

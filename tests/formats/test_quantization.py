@@ -15,7 +15,7 @@ from visionport.errors import InputError, OptionError
 from visionport.inputs import pictures as images
 from visionport.tasks.base import Measure
 from visionport.tasks.detection import metric
-from visionport.tflite.edit import read_graph
+from visionport.tflite.contents import read_contents
 from visionport.verification.bounds import OTHER_RUNTIME
 from visionport.verification.run import Candidate, metric_check
 
@@ -121,9 +121,9 @@ def test_layers_and_precision_are_told(partly):
 def test_layers_are_excluded_by_name(digits, tmp_path):
     options = {"quantize": "int8", "verify": False, **PICTURES}
     out = export(asked(digits, tmp_path / "out", quantize_exclude=(r"MobilenetV2/Conv\d*(;|$)",), **options)).out
-    counts = read_graph((out / "model.tflite").read_bytes()).ops
+    counts = read_contents((out / "model.tflite").read_bytes()).ops
     whole = export(asked(digits, tmp_path / "whole", **options)).out
-    before = read_graph((whole / "model.tflite").read_bytes()).ops
+    before = read_contents((whole / "model.tflite").read_bytes()).ops
     assert counts["CONV_2D"] == before["CONV_2D"]
     assert counts["QUANTIZE"] == before["QUANTIZE"]  # the input goes in as it is, and is quantised behind that layer
     scores = export(asked(digits, tmp_path / "scores", quantize_exclude=("^class_scores$",), **options)).out

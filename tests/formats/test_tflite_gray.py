@@ -9,8 +9,8 @@ import pytest
 
 from visionport import Options, config, export, prediction
 from visionport.inputs import pictures, preprocessing
-from visionport.tflite import contents
-from visionport.tflite.edit import read_graph
+from visionport.tflite import description
+from visionport.tflite.contents import read_contents
 
 GRAY = "fixed_shape_resizer { height: 192 width: 192 convert_to_grayscale: true }"
 FILES: dict[str, dict[str, Any]] = {
@@ -57,10 +57,10 @@ def test_every_input_detects_what_the_colour_model_does(checkpoint, gray_picture
     override = f"model {{ ssd {{ image_resizer {{ {GRAY} }} }} }}"
     assert export(Options(**places, formats=("tflite",), config_override=override, **more)).agrees
     file = out / "model.tflite"
-    (source,) = read_graph(file.read_bytes()).inputs
+    (source,) = read_contents(file.read_bytes()).inputs
     wanted_type = more.get("tflite_input", "uint8" if kind == "uint8" else "float")
     assert (list(source.shape), source.dtype.removesuffix("32")) == ([1, 192, 192, 1], wanted_type)
-    (said,) = contents.describe(file)["metadata"]["subgraphs"][0]["inputs"]
+    (said,) = description.describe_tflite(file)["metadata"]["subgraphs"][0]["inputs"]
     assert said["color_space"] == "grayscale"
     assert said["mean"] == pytest.approx([127.5], rel=1e-3)
 

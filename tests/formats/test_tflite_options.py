@@ -15,8 +15,8 @@ from visionport import Options, export, prediction, read_config
 from visionport.errors import InputError, OptionError
 from visionport.formats.tflite.format import FORMAT as TFLITE
 from visionport.inputs import pictures as images
-from visionport.tflite import contents
-from visionport.tflite.edit import read_graph
+from visionport.tflite import description
+from visionport.tflite.contents import read_contents
 
 CALIBRATION = SHARED / "demo" / "calibration.tfrecord"
 OUTPUTS = ("TFLite_Detection_PostProcess", *(f"TFLite_Detection_PostProcess:{i}" for i in (1, 2, 3)))
@@ -44,7 +44,7 @@ def made(tmp_path_factory, digits):
 
 
 def graph_of(folder: Path):
-    return read_graph((folder / "model.tflite").read_bytes())
+    return read_contents((folder / "model.tflite").read_bytes())
 
 
 def best(folder: Path, digits):
@@ -125,7 +125,7 @@ def test_heads_without_the_op(made, digits, exported, head, quantize):
     names = {"raw": ("box_encodings", "class_scores"), "decoded": ("raw_detection_boxes", "raw_detection_scores")}
     assert tuple(o.name for o in graph.outputs) == names[head]
     assert {o.dtype for o in graph.outputs} == {"int8" if quantize == "int8" else "float32"}
-    delegates = {d["name"]: d for d in contents.describe(folder / "model.tflite")["delegates"]}
+    delegates = {d["name"]: d for d in description.describe_tflite(folder / "model.tflite")["delegates"]}
     if quantize == "none":  # what these heads are for
         assert (delegates["GPU"]["falls_back"], delegates["NNAPI"]["falls_back"]) == ([], [])
     with pytest.raises(OptionError, match="gives no detections"):

@@ -281,8 +281,8 @@ def test_real_metas_without_collections(meta, tmp_path):
     third = evaluate(again.graph, {n: f"{n}:0" for n in again.outputs}, {"image_tensor:0": picture})
     assert set(found) == set(expected) == set(third)
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, atol=SAME, rtol=SAME)
-        np.testing.assert_allclose(third[name], value, atol=SAME, rtol=SAME)
+        np.testing.assert_allclose(found[name], value, atol=10 * SAME, rtol=10 * SAME)
+        np.testing.assert_allclose(third[name], value, atol=10 * SAME, rtol=10 * SAME)
 
 
 # --- what is wrong ---

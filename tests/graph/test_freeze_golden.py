@@ -69,7 +69,12 @@ def test_frozen_answers_are_the_saved_models(case, tmp_path):
     image = GOLDEN / "images" / "480x640.npz"
     done = subprocess.run(
         [sys.executable, "-c", CODE, case, made.stdout.split()[-1], image, tmp_path / "out"],
-        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "2"},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "TF_ENABLE_ONEDNN_OPTS": "0",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+        },
         capture_output=True,
         text=True,
     )

@@ -10,7 +10,8 @@ from places import SHARED
 
 from visionport.checkpoint.open import open_checkpoint
 from visionport.checkpoint.read import VALUE
-from visionport.inspection.checkpoint import describe_checkpoint, render, shape_text, size_text
+from visionport.inspection.checkpoint import describe_checkpoint, render, shape_text
+from visionport.progress import size_text, time_text
 
 REAL = sorted(path for path in SHARED.glob("real/tf*") if path.is_dir() and "damaged" not in path.name)
 
@@ -113,7 +114,15 @@ def test_description(prefix):
 
 def test_rendered(prefix):
     text = shown(describe_checkpoint(open_checkpoint(prefix)))
-    for part in ("TF1", "1,200", "1,168 (4.6 KB)", "3x3x8x16", "2 optimizer slots", "conv/kernel/Momentum", "1 moving"):
+    for part in (
+        "TF1",
+        "1,200",
+        "1,168 (4.67 kB)",
+        "3x3x8x16",
+        "2 optimizer slots",
+        "conv/kernel/Momentum",
+        "1 moving",
+    ):
         assert part in text
     assert "cannot be read" not in text
 
@@ -134,11 +143,13 @@ def test_names_are_not_markup(prefix):
 
 
 def test_texts():
-    assert [size_text(size) for size in (0, 1023, 1536, 5 << 20, 3 << 30)] == [
-        "0 B",
-        "1023 B",
-        "1.5 KB",
-        "5.0 MB",
-        "3.0 GB",
+    assert [size_text(size) for size in (0, 999, 1023, 999_600, 5 << 20, 3 << 30)] == [
+        "0 bytes",
+        "999 bytes",
+        "1.02 kB",
+        "1 MB",
+        "5.24 MB",
+        "3.2 GB",
     ]
+    assert [time_text(s) for s in (0.00085, 0.0123, 1.25, 0)] == ["0.85 ms", "12.3 ms", "1.25 s", "0 ms"]
     assert [shape_text(shape) for shape in ((), (3,), (3, 4))] == ["scalar", "3", "3x4"]

@@ -15,7 +15,7 @@ from visionport.errors import InputError, VisionportError
 from visionport.inputs import pictures
 from visionport.inspection import graph as inspection_graph
 from visionport.inspection import tflite as inspection_tflite
-from visionport.tflite import contents
+from visionport.tflite import description
 
 PICTURES = Path(str(pictures.example("digits/images")))
 
@@ -30,7 +30,7 @@ def int8(tmp_path_factory, digits) -> Path:
 
 
 def test_everything_in_a_quantised_file(int8):
-    found = contents.describe(int8)
+    found = description.describe_tflite(int8)
     assert found["size"] == int8.stat().st_size
     assert found["quantization"] == "int8"
     (source,) = found["inputs"]
@@ -59,7 +59,7 @@ def test_everything_in_a_quantised_file(int8):
 
 def test_who_takes_it(int8, exported):
     eight, floats = (
-        {d["name"]: d for d in contents.describe(f)["delegates"]} for f in (int8, exported / "model.tflite")
+        {d["name"]: d for d in description.describe_tflite(f)["delegates"]} for f in (int8, exported / "model.tflite")
     )
     assert {(f["op"], f["reason"]) for f in eight["GPU"]["falls_back"]} == {
         ("TFLite_Detection_PostProcess", "a custom op")
@@ -84,7 +84,7 @@ def test_damaged_files_are_told(int8, tmp_path):
                 broken[random.integers(8, len(broken))] = random.integers(0, 256)
         file.write_bytes(broken)
         try:
-            inspection_tflite.render(contents.describe(file))
+            inspection_tflite.render(description.describe_tflite(file))
         except VisionportError:
             told += 1
     assert told > 25
@@ -102,7 +102,7 @@ def test_damaged_files_are_told(int8, tmp_path):
 def test_what_is_no_tflite_file(tmp_path, content, text):
     (tmp_path / "m.tflite").write_bytes(content)
     with pytest.raises(InputError, match=text):
-        contents.describe(tmp_path / "m.tflite")
+        description.describe_tflite(tmp_path / "m.tflite")
     result = CliRunner().invoke(main, ["inspect", str(tmp_path / "m.tflite")])
     assert result.exit_code == 2
 

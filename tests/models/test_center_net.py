@@ -17,9 +17,9 @@ from visionport.errors import ConfigError, MismatchError, OptionError, Unsupport
 from visionport.formats.tflite import center_net as tflite_center_net
 from visionport.formats.tflite.format import FORMAT as TFLITE
 from visionport.inputs.preprocessing import describe
-from visionport.inspection.fit import fit
+from visionport.inspection.fit import fit_config
 from visionport.options import Options
-from visionport.tflite import edit
+from visionport.tflite.contents import read_contents
 
 DEEPMAC = GOLDEN / "center_net_deepmac_resnet8"
 KEYPOINTS = GOLDEN / "center_net_hourglass_10_keypoints"
@@ -107,7 +107,7 @@ def test_without_the_mask_network_boxes_are_left_with_a_note(tmp_path):
     from visionport.signatures import sign
 
     prefix = names_alone(tmp_path, lambda key: "/_mask_net/" not in key)
-    fitted = fit(prefix, DEEPMAC)
+    fitted = fit_config(prefix, path=DEEPMAC)
     assert fitted["fits"]
     assert "without detection_masks" in fitted["warnings"][-1]
     model = build(read_config(DEEPMAC), open_checkpoint(prefix))
@@ -118,7 +118,7 @@ def test_without_the_mask_network_boxes_are_left_with_a_note(tmp_path):
 
 def test_half_a_mask_network_does_not_fit(tmp_path):
     prefix = names_alone(tmp_path, lambda key: "project_out/kernel" not in key)
-    (problem,) = fit(prefix, DEEPMAC)["problems"]
+    (problem,) = fit_config(prefix, path=DEEPMAC)["problems"]
     assert (problem["kind"], problem["name"]) == ("missing", "MaskNetwork/project_out/weights")
 
 
@@ -135,7 +135,7 @@ def test_half_a_mask_network_does_not_fit(tmp_path):
 def test_what_the_reference_cannot_build_is_refused(change, error, match, tmp_path):
     override = f"model {{ center_net {{ deepmac_mask_estimation {{ {change} }} }} }}"
     with pytest.raises(error, match=match):
-        fit(make_checkpoint(DEEPMAC, tmp_path), DEEPMAC, override)
+        fit_config(make_checkpoint(DEEPMAC, tmp_path), path=DEEPMAC, override=override)
 
 
 # TFLite
@@ -160,7 +160,7 @@ def interpreter(path):
 def test_the_file_answers_as_the_references_file(keypoints, tmp_path):
     """Made by export_tflite_graph_tf2.py --max_detections 10 --centernet_include_keypoints and its converter."""
     path = written(keypoints, tmp_path, max_detections=10)
-    graph = edit.read_graph(path.read_bytes())
+    graph = read_contents(path.read_bytes())
     assert tuple(t.name for t in graph.outputs) == OUTPUTS + POINTS  # by position: boxes, classes, scores, count
     golden = np.load(KEYPOINTS / "tflite_keypoints.npz")
     run = interpreter(path).get_signature_runner()
@@ -182,7 +182,7 @@ def test_keypoints_can_be_left_out(keypoints, tmp_path):
 
 def test_an_8_bit_file_finds_boxes_in_float32(keypoints, digits, tmp_path):
     path = written(keypoints, tmp_path, quantize="uint8", calibration=digits / "images")
-    graph = edit.read_graph(path.read_bytes())
+    graph = read_contents(path.read_bytes())
     assert graph.inputs[0].dtype == "uint8"
     assert graph.inputs[0].quantization == (1.0, 0)  # pixels as they are
     assert {t.dtype for t in graph.outputs} == {"float32"}

@@ -29,13 +29,6 @@ from visionport.config.faster_rcnn import FasterRcnn
 
 # Half of its proposals lie on the border, where the reference's crops lose 13 of 300 to rounding (see ops/roi.py).
 ROUNDED = {"rfcn_resnet101_coco"}
-# Their batch norms are not calibrated, so activations grow into the thousands and then cancel: a change of the input by
-# a millionth moves the reference's own maps by up to eight times the bound. With calibrated weights both agree.
-ILL_CONDITIONED = {
-    "ssdlite_mobilenet_edgetpu_320x320_coco",
-    "ssd_mobilenet_v2_mnasfpn_shared_box_predictor_320x320_coco_sync",
-}
-UNSTEADY = pytest.mark.xfail(reason="the case's weights magnify rounding beyond the bound", strict=False)
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -53,20 +46,12 @@ def test_golden_cases_are_there():
     assert len(CASES) >= 3
 
 
-@pytest.fixture
-def steady(case, request):
-    """The case, where what the reference answered is expected; see ILL_CONDITIONED."""
-    if case[0].name in ILL_CONDITIONED:
-        request.node.add_marker(UNSTEADY)
-    return case
-
-
-def test_preprocessing_heads_and_anchors(steady):
+def test_preprocessing_heads_and_anchors(case):
     import tensorflow as tf
 
     from visionport.models.ssd import architecture as ssd
 
-    folder, model, _ = steady
+    folder, model, _ = case
     for image, golden in goldens(folder):
         prepared, shapes = model.preprocess(tf.constant(image))
         if is_stored(golden, "preprocess/image"):
@@ -98,12 +83,12 @@ def test_every_tensor_is_read(case):
     assert read == {k for k in model.params.model_keys() if not model.params.known_unread(k)}
 
 
-def test_saved_model_against_the_reference(steady, tmp_path):
+def test_saved_model_against_the_reference(case, tmp_path):
     """By the same script that judges any SavedModel."""
     from visionport.formats import saved_model
     from visionport.signatures import sign
 
-    folder, model, _ = steady
+    folder, model, _ = case
     path = saved_model.FORMAT.write(model, sign(model, ["image_tensor"]), None, tmp_path)
     command = [sys.executable, GOLDEN / "compare.py", folder, path, "--images", GOLDEN / "images"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)

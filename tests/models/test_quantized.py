@@ -1,18 +1,21 @@
 """Quantisation-aware TF1 checkpoints: where fake quantisation stands, and the 8-bit TFLite file that it becomes."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from arrays import scope_of
 
 from visionport import Options
-from visionport.checkpoint.params import Params, show
+from visionport.checkpoint.params import show
 from visionport.config import BatchNorm, Hyperparams, read_config
 from visionport.errors import MismatchError, OptionError, UnsupportedError
 from visionport.formats.tflite import heads as tflite_heads
 from visionport.tasks.detection.comparison import compare_answers
 from visionport.tflite import edit
 from visionport.tflite import trained as tflite_trained
+from visionport.tflite.contents import read_contents
 from visionport.verification.bounds import FAKE_QUANTIZED
 from visionport.verification.checks import agree
 
@@ -31,27 +34,11 @@ RELU6 = Hyperparams()
 X = RANDOM.normal(size=(1, 6, 6, 3)).astype(np.float32)
 
 
-class Tensors(dict):
-    """A checkpoint of arrays."""
-
-    def __init__(self, **arrays):
-        super().__init__({k: np.float32(v) for k, v in arrays.items()})
-        self.entries = {k: type("Entry", (), {"shape": v.shape, "dtype": "float32"}) for k, v in self.items()}
-
-    def key_of(self, path):
-        return path if path in self else None
-
-    def classify(self, key):
-        return "model"
-
-
 def span(name, low, high):
     return {f"{name}/min": low, f"{name}/max": high}
 
 
-def scope(arrays, quantized=True) -> Any:
-    tensors: Any = Tensors(**{f"s/{k}": v for k, v in arrays.items()})
-    return Params(tensors, str, quantized=quantized).scope("s")
+scope: Any = partial(scope_of, quantized=True)
 
 
 def fake(x, low, high, steps=255):
@@ -243,7 +230,7 @@ def run(data, value) -> Any:
 
 def converted(graph):
     how = {"input_name": "image", "output_names": ("box_encodings", "class_scores")}
-    return tflite_trained.convert(graph, mean=127.5, std=127.5, **how)
+    return tflite_trained.convert_trained(graph, mean=127.5, std=127.5, **how)
 
 
 def test_the_file_has_8_bits_throughout_and_the_networks_answers(network):
@@ -251,7 +238,7 @@ def test_the_file_has_8_bits_throughout_and_the_networks_answers(network):
 
     assert [n.op for n in network.node].count("FakeQuantWithMinMaxVars") == 2  # of the weights and of the output
     data = converted(network)
-    graph = edit.read_graph(data)
+    graph = read_contents(data)
     assert {t.dtype for t in (*graph.inputs, *graph.outputs)} == {"uint8"}
     assert not {"QUANTIZE", "DEQUANTIZE"} & {*graph.ops}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
@@ -286,8 +273,8 @@ def test_the_op_reads_8_bit_scores_and_whole_codes(network):
     data = converted(network)
     heads: Any = {"box_encodings": "box_encodings", "class_scores": "class_scores", "anchors": ANCHORS}
     whole = edit.append_detection_postprocess(data, **heads, **OP)
-    assert edit.read_graph(whole).ops["DEQUANTIZE"] == 1
-    assert {t.dtype for t in edit.read_graph(whole).outputs} == {"float32"}
+    assert read_contents(whole).ops["DEQUANTIZE"] == 1
+    assert {t.dtype for t in read_contents(whole).outputs} == {"float32"}
     raw, interpreter = run(data, PIXELS), run(whole, PIXELS)
     boxes, classes, scores, count = (interpreter.get_tensor(o["index"]) for o in interpreter.get_output_details())
     values: dict[str, Any] = {}

@@ -1,6 +1,7 @@
 """The report: one file that needs no other, complete, escaped, and the same each time."""
 
 import base64
+import hashlib
 import io
 import re
 from dataclasses import replace
@@ -11,6 +12,7 @@ from PIL import Image
 
 from visionport.report.page import (
     ArtifactView,
+    Column,
     PictureView,
     Report,
     SignatureView,
@@ -20,7 +22,7 @@ from visionport.report.page import (
 )
 from visionport.verification.checks import Check
 
-VOID = {"meta", "img", "link", "br", "hr", "input"}
+VOID = {"meta", "img", "link", "br", "hr", "input", "wbr"}
 
 
 class Page(HTMLParser):
@@ -41,7 +43,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & {*self.open}:
             self.words.append(data)
             for tag in self.open:
                 self.texts[tag] = self.texts.get(tag, "") + data
@@ -95,24 +97,82 @@ def full():
         ),
         noun="detections",
         warnings=("No label map.",),
-        pictures=(PictureView(name="a.jpg", columns=(("Checkpoint", picture), ("TFLite", png.getvalue()))),),
+        pictures=(
+            PictureView(
+                name="a.jpg",
+                columns=(
+                    Column(titles=("checkpoint", "SavedModel"), image=picture, note="7 more have no name"),
+                    Column(titles=("TFLite",), image=png.getvalue()),
+                ),
+            ),
+        ),
+        versions="visionport 0.1.0, TensorFlow 2.21.0",
+        command="visionport export --config a/pipeline.config --out exported",
     )
 
 
-def test_one_file_without_requests_or_scripts(tmp_path):
+def test_one_file_without_requests(tmp_path):
     path = tmp_path / "report.html"
     write_report(path, full())
     assert list(tmp_path.iterdir()) == [path]
     html = path.read_text("utf-8")
     page = Page(html)
     for tag, attributes in page.tags:
-        assert tag not in ("script", "link", "iframe", "object")
+        assert tag not in ("link", "iframe", "object")
+        assert "style" not in attributes
         assert not any(name.startswith("on") for name in attributes)
         assert attributes.get("src", "data:image/jpeg;base64,").startswith("data:image/jpeg;base64,")
         assert attributes.get("href", "#").startswith("#")
     assert not re.search(r"https?://|@import|url\(", html)
     targets = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     assert {attributes["href"][1:] for attributes in page.attributes("a")} == targets
+
+
+def test_one_style_and_one_script_which_alone_are_allowed():
+    html = render(full())
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', html)
+    allowed = {"default-src 'none'", "img-src data:"}
+    for tag, rule in (("style", "style-src"), ("script", "script-src")):
+        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        allowed.add(f"{rule} 'sha256-{digest}'")
+    assert {*policy.split("; ")} == allowed
+
+
+def test_the_date_and_times_are_there_on_request_alone():
+    page = Page(render(full()))
+    assert "Date and times are left out" in page.texts["footer"]
+    assert " ms" not in page.text
+    timed = report(artifact(seconds=0.0123), artifact("TFLite", "m.tflite", seconds=1.5), date="2026-11-26 18:00 UTC")
+    page = Page(render(timed))
+    assert "2026-11-26 18:00 UTC" in page.texts["footer"]
+    assert page.text.count("12.3 ms") == page.text.count("1.5 s") == 2  # on the card, and in the table
+
+
+def test_a_card_tells_what_shipping_needs():
+    signature = SignatureView(name="s", inputs=(TensorView(name="x", dtype="uint8", shape="[1, 4, 4, 3]"),), outputs=())
+    sha = hashlib.sha256(b"").hexdigest()
+    one = artifact(signatures=(signature,), accuracy="mAP@0.5 0.97 of 0.98", sha256=sha, hashed="saved_model.pb")
+    page = Page(render(report(one)))
+    (cards,) = (page.texts["ul"],)
+    for text in (
+        "uint8 [1, 4, 4, 3]",
+        "mAP@0.5 0.97 of 0.98",
+        f"{sha[:12]}…",
+        "of saved_model.pb",
+        "4.61 MB",
+        "agrees",
+    ):
+        assert text in cards
+    assert [a["data-copy"] for a in page.attributes("code") if "data-copy" in a] == [sha]
+    assert "Time a picture" not in page.text  # one artifact needs no table
+
+
+def test_an_answer_that_all_give_is_drawn_once():
+    column = Column(titles=("checkpoint", "SavedModel", "TFLite"), image=Image.new("RGB", (8, 8)))
+    page = Page(render(report(pictures=(PictureView(name="a", columns=(column,)),))))
+    assert page.texts["figcaption"] == "same in all 3: checkpoint, SavedModel and TFLite"
+    assert Page(render(full())).texts["figcaption"] == "checkpoint and SavedModel; 7 more have no nameTFLite"
 
 
 def test_the_same_bytes_each_time(tmp_path):
@@ -131,16 +191,18 @@ def test_everything_is_there():
         "0.97", "≥ 0.95", "float16", "not verified", "by design",
         "as asked for", "not judged", "calibration",
         "5 measurements on 1 picture: 3 within their bound, 1 different by design",
+        "visionport 0.1.0, TensorFlow 2.21.0", "visionport export --config a/pipeline.config --out exported",
     ):  # fmt: skip
         assert text in page.text, text
-    assert page.texts["pre"] == "import tensorflow as tf\n\ntf.saved_model.load('saved_model')"
+    program, command = "import tensorflow as tf\n\ntf.saved_model.load('saved_model')", full().command
+    assert page.texts["pre"] == program + command
     assert "not recorded" in Page(render(report(step=None))).text
 
 
 def test_pictures_are_jpegs_with_alternative_texts():
     images = Page(render(full())).attributes("img")
     assert [attributes["alt"] for attributes in images] == [
-        "a.jpg: detections of Checkpoint",
+        "a.jpg: detections of checkpoint and SavedModel",
         "a.jpg: detections of TFLite",
     ]
     for attributes in images:
@@ -154,7 +216,7 @@ def test_pictures_are_jpegs_with_alternative_texts():
 
 def test_large_pictures_shrink_and_the_given_one_does_not():
     picture = Image.new("RGB", (4000, 3000))
-    view = PictureView(name="a", columns=(("Checkpoint", picture),))
+    view = PictureView(name="a", columns=(Column(titles=("checkpoint",), image=picture),))
     source = Page(render(report(pictures=(view,)))).attributes("img")[0]["src"]
     assert Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).size == (960, 720)
     assert picture.size == (4000, 3000)
@@ -230,11 +292,11 @@ def test_text_from_outside_is_escaped():
     tensor = TensorView(name=evil, dtype=evil, shape=evil)
     signature = SignatureView(name=evil, inputs=(tensor,), outputs=(tensor,))
     bad = artifact(evil, evil, (check(evil, evil, notes=evil),), signatures=(signature,), snippet=evil)
-    picture = PictureView(name=evil, columns=((evil, Image.new("RGB", (8, 8))),))
+    picture = PictureView(name=evil, columns=(Column(titles=(evil,), image=Image.new("RGB", (8, 8))),))
     texts = dict.fromkeys(("title", "architecture", "config", "checkpoint", "input"), evil)
     html = render(report(bad, bad, **texts, warnings=(evil,), pictures=(picture,)))
     page = Page(html)
-    assert "script" not in {tag for tag, _ in page.tags}
+    assert [tag for tag, _ in page.tags].count("script") == 1
     assert "b" not in {tag for tag, _ in page.tags}
     assert page.text.count(evil) > 30
     assert page.attributes("img")[0]["alt"] == f"{evil}: answers of {evil}"
@@ -250,7 +312,7 @@ def test_formats_that_repeat_are_told_apart_by_path():
 def test_tables_have_headers():
     page = Page(render(full()))
     assert all(attributes.get("scope") in ("col", "row", "rowgroup") for attributes in page.attributes("th"))
-    assert len(page.attributes("thead")) == len(page.attributes("table")) == 3
+    assert len(page.attributes("thead")) == len(page.attributes("table")) == 4
 
 
 @pytest.mark.parametrize(
@@ -264,4 +326,12 @@ def test_numbers(value, text):
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (4096, "4.1 kB"), (2.5e9, "2.5 GB")])
 def test_sizes(size, text):
-    assert f">{text}<" in render(report(replace(artifact(), size=int(size))))
+    assert f'<p class="size">{text}</p>' in render(report(replace(artifact(), size=int(size))))
+
+
+def test_long_names_break_behind_their_separators_alone():
+    """So that no word is broken on a phone."""
+    html = render(report(artifact(path="a_long/name-of_a.file"), checkpoint="some/where/ckpt-5"))
+    assert "a_<wbr>long/<wbr>name-<wbr>of_<wbr>a.<wbr>file" in html
+    assert "some/<wbr>where/<wbr>ckpt-<wbr>5" in html
+    assert "overflow-wrap: anywhere" not in html

@@ -24,7 +24,7 @@ def test_what_the_originals_have():
     found = {
         name: {f.name: (f.default, f.required) for f in script(name).FLAGS}
         for name in scripts.NAMES
-        if name != "freeze_graph"
+        if name not in ("freeze_graph", "export_saved_model", "export_tflite", "export_tfhub")
     }
     side = ("use_side_inputs", "side_input_shapes", "side_input_types", "side_input_names")
     required = (None, True)
@@ -231,9 +231,9 @@ def test_export_tflite_graph_tf2(tflite_v2):
 
 
 def interpreter_input(data):
-    from visionport.tflite.edit import read_graph
+    from visionport.tflite.contents import read_contents
 
-    return read_graph(data).inputs[0].shape
+    return read_contents(data).inputs[0].shape
 
 
 # --- TF1: the same detector's other checkpoint ---
@@ -325,7 +325,7 @@ def graph_of(folder):
 
 
 def test_export_tflite_ssd_graph(tf1, tmp_path, capsys):
-    from visionport.tflite.edit import read_graph
+    from visionport.tflite.contents import read_contents
 
     override = (
         "model { ssd { post_processing { batch_non_max_suppression { score_threshold: 0.0 iou_threshold: 0.5 } } } }"
@@ -345,7 +345,7 @@ def test_export_tflite_ssd_graph(tf1, tmp_path, capsys):
     assert op.attr["use_regular_nms"].b is False
     assert op.attr["detections_per_class"].i == 100
     assert op.attr["num_classes"].i == 10
-    assert read_graph((out / "model.tflite").read_bytes()).outputs[0].shape == (1, 12, 4)
+    assert read_contents((out / "model.tflite").read_bytes()).outputs[0].shape == (1, 12, 4)
 
 
 def test_tflite_graph_without_the_op_runs_as_the_tflite_file(tf1, tmp_path, capsys):

@@ -5,7 +5,8 @@ import pytest
 from PIL import ImageFont
 
 from visionport.tasks.detection import drawing
-from visionport.tasks.detection.drawing import COLOURS, colour_of, draw_detections, line_width, text_colour
+from visionport.tasks.detection.drawing import draw_detections, line_width
+from visionport.tasks.drawing import COLOURS, LONG_SIDE, colour_of, name_of, text_colour
 
 
 def answer(*rows, padding=0):
@@ -57,7 +58,7 @@ def test_small_pictures_are_enlarged_and_large_ones_kept():
     assert draw_detections(grey(100, 200), answer(), None).size == (960, 480)
     assert draw_detections(grey(3000, 4000), answer(), None).size == (4000, 3000)
     assert max(draw_detections(grey(4, 4000), answer(), None).size) == 4000
-    assert max(draw_detections(grey(4, 1000), answer(), None).size) == drawing.LONG_SIDE
+    assert max(draw_detections(grey(4, 1000), answer(), None).size) == LONG_SIDE
 
 
 def test_no_detections_leave_the_picture_as_it_is():
@@ -110,7 +111,7 @@ def test_labels_stay_inside(size, name, monkeypatch):
     def spy(canvas, mark, place, font):
         places.append(place)
         room = place[2] - place[0] + 1 - 2 * max(2, round(font.size / 4))
-        texts.append((drawing._shorten(canvas, mark.text, font, room), room, font))
+        texts.append((drawing._shorten(mark.text, font, room), room, font))
         label(canvas, mark, place, font)
 
     monkeypatch.setattr(drawing, "_draw_label", spy)
@@ -150,7 +151,7 @@ def test_labels_keep_off_each_other():
     ],
 )
 def test_names(labels, expected):
-    assert drawing._name(5, labels) == expected
+    assert name_of(5, labels) == expected
 
 
 def test_colours():
@@ -191,7 +192,7 @@ def test_classes_may_be_ints_and_the_count_an_array():
 def test_text_grows_with_the_picture(monkeypatch):
     sizes = []
     load = ImageFont.load_default
-    monkeypatch.setattr(drawing.ImageFont, "load_default", lambda size: sizes.append(size) or load(size))
+    monkeypatch.setattr(ImageFont, "load_default", lambda size: sizes.append(size) or load(size))
     for side in (192, 480, 2000):
         draw_detections(grey(side, side), answer())
     assert sizes[0] == sizes[1] < sizes[2]

@@ -9,6 +9,7 @@ from visionport.errors import ArtifactError
 from visionport.tflite import checks as tflite_checks
 from visionport.tflite import convert as tflite_convert
 from visionport.tflite import edit
+from visionport.tflite.contents import read_contents
 from visionport.tflite.flatbuffer import make, parse, serialize
 
 
@@ -22,11 +23,15 @@ def frozen(build, shape):
     return function, function.graph.as_graph_def()
 
 
+def request(**how):
+    return tflite_convert.FileRequest(inputs=["x"], outputs=["y"], **how)
+
+
 def converted(function, quantize="none", select=False):
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-    tflite_convert.configured(converter, quantize, "", False, [])
+    tflite_convert.configure_converter(converter, request(quantize=quantize))
     if select:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
     return converter.convert()
@@ -46,7 +51,7 @@ def test_a_whole_file_passes(dense):
     function, graph, data = dense
     tflite_checks.ops(data, "m.tflite")
     tflite_checks.size(data, "m.tflite", graph, "none")
-    tflite_checks.converted(data, function, ["y"], quantize="none")
+    tflite_convert.check_file(data, function, request())
     assert tflite_checks.weights_of(graph)[0] == 4 << 20
 
 
@@ -146,17 +151,17 @@ def test_weights_that_are_missing(dense):
 
 def test_answers_of_zeros(dense):
     function, _, data = dense
-    (output,) = edit.read_graph(data).outputs
+    (output,) = read_contents(data).outputs
     data = edit.rename_tensors(data, {output.name: "y"})
     with pytest.raises(ArtifactError, match="y is 0 everywhere, where the source's is not"):
-        tflite_checks.converted(zeroed(data), function, ["y"], quantize="none")
+        tflite_convert.check_file(zeroed(data), function, request())
 
 
 def test_a_source_may_be_constant_itself():
     import tensorflow as tf
 
     function, _ = frozen(lambda x: {"y": tf.nn.relu(-tf.abs(x))}, [1, 64])
-    tflite_checks.converted(converted(function), function, ["y"], quantize="none")
+    tflite_convert.check_file(converted(function), function, request())
 
 
 def test_export_looks_at_its_file(digits, tmp_path, monkeypatch):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from visionport.errors import ArtifactError, OptionError, UnsupportedError
+from visionport.tflite.contents import read_contents
 from visionport.tflite.edit import (
     REFERENCE_SIGNATURE_OUTPUTS,
     append_detection_postprocess,
-    read_graph,
     rename_tensors,
     reorder_outputs,
 )
@@ -198,7 +198,7 @@ def test_a_model_without_signature_gets_one(heads, anchors, image):
     signature = parse(heads).signatureDefs[0].outputs
     positions: dict[str, Any] = {entry.name.decode(): outputs.index(entry.tensorIndex) for entry in signature}
     model = append_detection_postprocess(bare, anchors=anchors, **(OPTIONS | positions))
-    model = rename_tensors(model, {read_graph(model).inputs[0].name: "normalized_input_image_tensor"})
+    model = rename_tensors(model, {read_contents(model).inputs[0].name: "normalized_input_image_tensor"})
     expected = run(append_detection_postprocess(heads, anchors=anchors, **OPTIONS), image)
     for got, want in zip(run(model, image), expected, strict=True):
         np.testing.assert_array_equal(got, want)
@@ -207,7 +207,7 @@ def test_a_model_without_signature_gets_one(heads, anchors, image):
 
 def test_read_graph(heads, anchors):
     model = append_detection_postprocess(heads, anchors=anchors, **OPTIONS)
-    before, after = read_graph(heads), read_graph(model)
+    before, after = read_contents(heads), read_contents(model)
     assert after.inputs == before.inputs
     assert after.inputs[0].shape == (1, SIDE, SIDE, 3)
     assert [(output.shape, output.dtype) for output in after.outputs] == [
@@ -237,14 +237,14 @@ def test_variables_and_quantization():
     module = Counter()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.add.get_concrete_function()], module)
     converter.experimental_enable_resource_variables = True
-    assert "READ_VARIABLE" in read_graph(converter.convert()).ops
+    assert "READ_VARIABLE" in read_contents(converter.convert()).ops
 
     double = tf.function(lambda x: tf.nn.relu(x * 2.0)).get_concrete_function(tf.TensorSpec([None, 4], tf.float32))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([double], tf.Module())
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([np.full((1, 4), x, np.float32)] for x in (-1, 1))
     converter.inference_input_type = tf.uint8
-    graph = read_graph(converter.convert())
+    graph = read_contents(converter.convert())
     assert graph.inputs[0].shape == (-1, 4)
     assert graph.inputs[0].dtype == "uint8"
     assert graph.inputs[0].quantization is not None
@@ -264,9 +264,9 @@ def test_same_bytes_and_alignment(heads, anchors):
 
 
 def test_rename_and_reorder(heads, image):
-    first, second = (output.name for output in read_graph(heads).outputs)
+    first, second = (output.name for output in read_contents(heads).outputs)
     swapped = reorder_outputs(heads, [second, first])
-    assert [output.name for output in read_graph(swapped).outputs] == [second, first]
+    assert [output.name for output in read_contents(swapped).outputs] == [second, first]
     for got, want in zip(run(swapped, image), run(heads, image)[::-1], strict=True):
         np.testing.assert_array_equal(got, want)
     signed = run(reorder_outputs(heads, ["class_scores", "box_encodings"]), image)
@@ -275,7 +275,7 @@ def test_rename_and_reorder(heads, image):
         reorder_outputs(heads, [first, first])
 
     renamed = rename_tensors(heads, {first: second, second: first})
-    assert [output.name for output in read_graph(renamed).outputs] == [second, first]
+    assert [output.name for output in read_contents(renamed).outputs] == [second, first]
     with pytest.raises(ArtifactError, match="0 tensors are called 'nothing'"):
         rename_tensors(heads, {"nothing": "x"})
     with pytest.raises(ArtifactError, match="another tensor"):
@@ -310,13 +310,13 @@ def test_files_that_cannot_be_edited(heads, anchors, monkeypatch):
     with pytest.raises(ArtifactError, match="already"):
         append_detection_postprocess(model, anchors=anchors, **(OPTIONS | positions))
     with pytest.raises(ArtifactError, match="not a TFLite file"):
-        read_graph(b"")
+        read_contents(b"")
     with pytest.raises(ArtifactError, match="damaged"):
-        read_graph(model[:60])
+        read_contents(model[:60])
     with pytest.raises(ArtifactError, match="metadata last"):
         rename_tensors(model + b"PK\5\6" + bytes(18), {})
     from visionport.tflite import flatbuffer
 
     monkeypatch.setattr(flatbuffer, "MAX_BYTES", len(heads) - 1)
     with pytest.raises(ArtifactError, match="at most"):
-        read_graph(heads)
+        read_contents(heads)

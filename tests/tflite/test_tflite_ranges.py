@@ -8,11 +8,14 @@ import pytest
 
 from visionport.checkpoint.params import Params
 from visionport.config import BatchNorm, Bifpn, Hyperparams, WeightSharedPredictor
-from visionport.tflite import convert as tflite_convert
-from visionport.tflite import edit, layers
+from visionport.config.backbones.efficientnet import EfficientNet
+from visionport.tflite import layers
+from visionport.tflite.contents import read_contents
+from visionport.tflite.convert import FileRequest, convert_function
 
 WIDTH = 16
 SWISH = Hyperparams(activation="swish", use_bias=True, force_use_bias=True, batch_norm=BatchNorm())
+BLOCKS = EfficientNet(se_ratio=0.25, activation="swish", se_inner_activation="swish")
 PYRAMID = Bifpn(min_level=3, max_level=6, num_iterations=1)
 PREDICTOR = WeightSharedPredictor(hyperparams=SWISH, depth=WIDTH, num_layers=1, use_depthwise=True)
 RANDOM = np.random.default_rng(0)
@@ -53,10 +56,10 @@ def network(image):
     from visionport.models.necks import bifpn
 
     s, maps = Invented().scope("s"), {}
-    x = efficientnet.conv_bn(s / "stem", image, efficientnet.HYPERPARAMS, kernel=3, stride=2)
+    x = efficientnet.conv_bn(s / "stem", image, efficientnet.hyper(BLOCKS), kernel=3, stride=2)
     for level in (3, 4, 5):
-        x = efficientnet.inverted_residual(s / f"{level}_down", x, 3, 2, True)
-        x = maps[level] = efficientnet.inverted_residual(s / f"{level}_same", x, 3, 1, True)
+        x = efficientnet.inverted_residual(s / f"{level}_down", x, 3, 2, True, BLOCKS)
+        x = maps[level] = efficientnet.inverted_residual(s / f"{level}_same", x, 3, 1, True, BLOCKS)
     codes, logits = box_predictors.weight_shared(s, bifpn.forward(s, maps, PYRAMID, SWISH), PREDICTOR, [1] * 4, 3)
     return {"codes": codes, "scores": tf.sigmoid(logits)}
 
@@ -73,10 +76,8 @@ def files():
             return network(image)
 
     function = tf.function(heads, autograph=False).get_concrete_function(tf.TensorSpec((1, 64, 64, 3), tf.float32))
-    return {
-        kind: tflite_convert.convert(function, input_name="image", quantize=kind, examples=PICTURES)
-        for kind in ("none", "int8")
-    }
+    ends = {"inputs": ["image"], "outputs": ["codes", "scores"], "examples": [[picture] for picture in PICTURES]}
+    return {kind: convert_function(function, FileRequest(quantize=kind, **ends)) for kind in ("none", "int8")}
 
 
 def values(run, picture, names) -> dict[str, np.ndarray]:
@@ -86,7 +87,7 @@ def values(run, picture, names) -> dict[str, np.ndarray]:
 
 
 def test_an_efficientdet_has_8_bits_throughout(files):
-    ops = edit.read_graph(files["int8"]).ops
+    ops = read_contents(files["int8"]).ops
     assert "ADD_N" not in ops
     assert (ops["QUANTIZE"], ops["DEQUANTIZE"]) == (1, 2)  # at its ends alone
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from visionport.downloads import check_download, is_web_page
 from visionport.errors import CheckpointError
 
 AGAIN = "Copy it again from its source."
@@ -73,6 +74,7 @@ def for_reader(prefix: Path) -> str:
     for file in opened:
         if is_lfs_pointer(file):
             raise CheckpointError(f"{file} is a Git LFS pointer, not the file: {PULL}")
+        check_download(ends(file)[0], file, "checkpoint", CheckpointError)
         if not all(map(any, ends(file))):  # a good one starts with an entry and ends in a magic number
             what = "damaged: zeros stand where its data was" if file.stat().st_size else "empty"
             raise CheckpointError(f"{file} is {what}. {AGAIN}")
@@ -101,6 +103,8 @@ def data_problem(prefix: Path, entries: Iterable = ()) -> str | None:
     for shard in found:
         if is_lfs_pointer(shard):
             return f"{shard} is a Git LFS pointer, not the data: {PULL}"
+        if is_web_page(ends(shard)[0]):
+            return f"{shard} is a web page (HTML), not the data: download the raw file."
     size, needed = sum(shard.stat().st_size for shard in found), sum(entry.nbytes for entry in entries)
     if size < needed:
         return f"{found[0]} is truncated: {size:,} bytes where the index needs {needed:,} or more. {AGAIN}"

@@ -6,15 +6,25 @@ from pathlib import Path, PureWindowsPath
 
 from visionport.checkpoint import files
 from visionport.errors import CheckpointError, nearest
+from visionport.filetypes import is_text, kind_of_file
 
+_NAMED = re.compile(
+    r"""^\s*model_checkpoint_path\s*:\s*(?:"((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)')""", re.MULTILINE
+)
 _NUMBERED = re.compile(r"ckpt-(\d+)$")
 
+# What a file is, by its suffix or else by its first bytes, and what to do.
 _NOT_CHECKPOINTS = {
     (".pb", ".pbtxt"): "a graph: give the checkpoint that it was made from, or take `visionport freeze`.",
     (".config", ".yaml"): "a config, not a checkpoint: give it as --config.",
-    (".h5", ".keras"): "a Keras file: load it in Keras and save a checkpoint with `tf.train.Checkpoint`.",
-    (".gz", ".tgz", ".tar", ".zip"): "an archive: unpack it, then give the checkpoint inside.",
     (".tflite", ".onnx"): "an exported model, not a checkpoint: give the checkpoint that it was made from.",
+}
+_NEXT = {
+    "a PyTorch file": "visionport takes TensorFlow checkpoints. Convert the weights with the tools of who trained it.",
+    "a Keras file": "load it in Keras and save a checkpoint with `tf.train.Checkpoint`.",
+    "an archive": "unpack it, then give the checkpoint inside.",
+    "a Git LFS pointer": "run `git lfs pull` in its repository.",
+    "a web page (HTML)": "download the raw file.",
 }
 
 
@@ -33,6 +43,12 @@ def locate(given: str | os.PathLike) -> tuple[Path, list[str]]:
         if path.is_file() and path.suffix in suffixes:
             raise CheckpointError(f"{path} is {what}")
     prefix = files.prefix_of(path)
+    kind = "" if files.index(prefix).is_file() else kind_of_file(path)
+    if kind:
+        advice = next((text for what, text in _NEXT.items() if kind.startswith(what)), "give a TensorFlow checkpoint.")
+        raise CheckpointError(f"{path} is {kind}, not a checkpoint: {advice}")
+    if not kind and path.is_file() and not files.index(prefix).is_file() and is_text(files.ends(path)[0]):
+        raise CheckpointError(f"{path} is a text file, not a checkpoint: give a prefix such as DIR/ckpt-5.")
     if files.exists(prefix):
         return prefix, []
     if path.is_file() or files.shards(prefix):
@@ -69,13 +85,7 @@ def _from_state(folder: Path) -> tuple[Path | None, str]:
         return None, f"{folder} has no `checkpoint` file"
     if files.is_lfs_pointer(state):
         return None, f"{state} is a Git LFS pointer (`git lfs pull` gets the file)"
-    from google.protobuf import text_format
-    from tensorflow.python.training.checkpoint_state_pb2 import CheckpointState
-
-    try:
-        named = text_format.Parse(state.read_text("utf-8"), CheckpointState()).model_checkpoint_path
-    except (text_format.ParseError, UnicodeDecodeError):
-        named = ""
+    named = _named_by(state)
     if not named:
         return None, f"{state} names no checkpoint"
     stated = files.prefix_of(folder / named)  # as TensorFlow reads it: an absolute path stays as it is
@@ -86,6 +96,17 @@ def _from_state(folder: Path) -> tuple[Path | None, str]:
         return None, f"{state} names {named}, which is not there"
     surprising = prefix != order[0] or (files.exists(stated) and stated.resolve() != prefix.resolve())
     return prefix, f"{state} names {named}: took {prefix}" if surprising else ""
+
+
+def _named_by(state: Path) -> str:
+    """The path in a `checkpoint` file, the text of a CheckpointState; "" where there is none."""
+    from google.protobuf import text_encoding
+
+    found = _NAMED.search(state.read_bytes().decode("utf-8", "replace"))
+    try:
+        return text_encoding.CUnescape(found[1] or found[2]).decode() if found else ""
+    except ValueError:
+        return ""
 
 
 def _rank(prefix: Path) -> tuple[bool, int, int]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from visionport.checkpoint import guess
 from visionport.errors import CheckpointError, MismatchError, nearest
 
 Shape = Sequence[int | None]
@@ -145,12 +146,12 @@ class Params:
         """The checkpoint's keys that belong to the model: no slots, averages or counters."""
         return [k for k in self.checkpoint.entries if self.checkpoint.classify(k) == "model"]
 
-    def check(self, path: str, architecture: str, hint: str = "") -> None:
+    def check(self, path: str, architecture: str, hint: str = "", num_classes: int = 0) -> None:
         """Raises MismatchError, with the table, unless every tensor was found, fitted and read.
 
         Raises CheckpointError for weights that are not finite.
 
-        hint: where missing tensors may be.
+        hint: where missing tensors may be. num_classes: of the config.
         """
         # The names too: where a TF1 variable's average was read, the variable itself has been accounted for.
         read = {*self.keys, *self.keys.values()}
@@ -164,8 +165,7 @@ class Params:
             found = [p.kind for p in problems]
             kinds = ("missing", "wrong shape", "wrong dtype", "unexpected")
             counts = [f"{found.count(k)} {k}" for k in kinds if k in found]
-            usual = "Is it the config that this checkpoint was trained with (classes, depth multiplier, extractor)?"
-            hint = hint if hint and set(found) == {"missing"} else usual
+            hint = hint if hint and set(found) == {"missing"} else self._guess(problems, architecture, num_classes)
             if set(found) == {"wrong dtype"}:
                 hint = "Cast these tensors to float32, and save the checkpoint again."
             ranges = {p.kind for p in problems if p.name.endswith(RANGES)}
@@ -181,6 +181,16 @@ class Params:
                 f"{path}: {len(self.spoilt)} tensors hold NaN or infinity, the first is {self.spoilt[0]}. Training "
                 "diverged: take an earlier checkpoint."
             )
+
+    def _guess(self, problems: Sequence[Problem], architecture: str, num_classes: int) -> str:
+        """What the checkpoint may be instead."""
+        classes = guess.other_classes(problems, num_classes)
+        if classes is not None:
+            return f"The checkpoint has {classes} classes, the config says {num_classes}."
+        other = guess.architecture(self.checkpoint.entries)
+        if other and not architecture.endswith(other.removeprefix("center_net ")):
+            return f"By its names the checkpoint looks like {other}: give the config that it was trained with."
+        return "Is it the config that this checkpoint was trained with (classes, depth multiplier, extractor)?"
 
     def _quantization_hint(self, ranges: set[str]) -> str:
         """ranges: the kinds of the problems, all of which are ranges of fake quantisation."""

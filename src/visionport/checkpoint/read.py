@@ -84,7 +84,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     def step(self) -> int | None:
         """The training step, or None where the checkpoint or its missing data cannot tell."""
         # `global_step`: TF1 and Official Vision; `step`: OD API on TF2; the others: the optimizer's own count.
-        for path in ("global_step", "step", "optimizer/iter", "optimizer/_iterations"):
+        paths = ("global_step", "step", "optimizer/iter", "optimizer/_iterations", "optimizer/ema_base_optimizer/iter")
+        for path in paths:
             key = self.key_of(path) if self.complete else None
             if key and not self.entries[key].shape:
                 return int(self[key])
@@ -94,7 +95,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
         """The key that holds the variable at the object path `path` ("model/_box_predictor/.../gamma"), or None.
 
         Several paths can lead to one variable, and which of them became its key is the writer's choice: so the
-        object graph is walked from its root. Without data there is no graph, and the key must be the path itself.
+        object graph is walked from its root. Without data there is no graph, and the key must be the path itself, or
+        the one through the model's parts by which trainers of Official Vision save.
         Slots go by their variable's path: "model/.../gamma/.OPTIMIZER_SLOT/optimizer/momentum".
         """
         if self.kind == "tf1":
@@ -103,8 +105,10 @@ class Checkpoint(Mapping[str, np.ndarray]):
         node, value = self._graph[0] if self._graph else ({}, None)
         for local_name in variable.split("/"):
             node, value = self._graph[node[local_name]] if local_name in node else ({}, None)
-        key = (value or variable).removesuffix(VALUE) + slot + name + VALUE
-        return key if key in self.entries else None
+        keys = [(value or variable).removesuffix(VALUE) + slot + name + VALUE]
+        if not self._graph:
+            keys.append(in_parts(variable) + slot + name + VALUE)
+        return next((key for key in keys if key in self.entries), None)
 
     def classify(self, key: str) -> Group:
         """Whether `key` is a variable of the model, an optimizer slot, a moving average, or a step.
@@ -132,10 +136,9 @@ class Checkpoint(Mapping[str, np.ndarray]):
             return []
         from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
-        # Names are escaped as in keys: tensorflow/python/checkpoint/trackable_view and util.
         return [
             (
-                {child.local_name.replace(".", "..").replace("/", ".S"): child.node_id for child in node.children},
+                {escaped(child.local_name): child.node_id for child in node.children},
                 next((a.checkpoint_key for a in node.attributes if a.name == "VARIABLE_VALUE"), None),
             )
             for node in TrackableObjectGraph.FromString(serialized).nodes
@@ -185,6 +188,27 @@ def _classify_tf2(entry: Entry, entries: Mapping[str, Entry]) -> Group:
     if path.startswith("optimizer/"):
         return "slot" if entry.shape else "step"
     return "step" if path in ("step", "global_step", "save_counter") else "model"
+
+
+# Official Vision's trainer saves a model's parts beside the model; the shorter path becomes the key.
+_PARTS = (
+    (re.compile("model/layer_with_weights-0/"), "backbone/"),
+    (re.compile(r"model/_config_dict/(\w+)/"), r"\1/0/"),  # the one head of a list of heads
+    (re.compile(r"model/_?(backbone|decoder|\w*head)/"), r"\1/"),
+)
+
+
+def in_parts(path: str) -> str:
+    """ "model/_head/conv/kernel" -> "head/conv/kernel"; what lies in none of the parts stays."""
+    for inside, part in _PARTS:
+        if found := inside.match(path):
+            return found.expand(part) + path[found.end() :]
+    return path
+
+
+def escaped(name: str) -> str:
+    """A name in the object graph as keys have it: tensorflow/python/checkpoint/trackable_view and util."""
+    return name.replace(".", "..").replace("/", ".S")
 
 
 def one_line(error: Exception) -> str:

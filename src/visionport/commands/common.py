@@ -1,10 +1,41 @@
-"""What commands share: types of options, printing, exit statuses."""
+"""What commands share: help in groups, types of options, printing, exit statuses."""
 
 import sys
 
 import click
 
 DONE, DISAGREES, WRONG, FAULT = 0, 1, 2, 3
+
+# The groups of --help, in their order, and whose options are in each; all others are under "Options".
+GROUPS = {
+    "Input": """--config --experiment --config-file --params-override --config-override --checkpoint --ema --labels
+        --keypoint-label-map --side-input --side-inputs --meta --inputs --outputs --set --tag --signature
+        --input-arrays --output-arrays --input-shape""",
+    "Output": """--out --format --input --output --input-name --image-size --batch --freeze --keep --unfrozen --rename
+        --optimize --tpu-alias --opencv --flops --overwrite --merge --timed --draw --draw-dir --min-score
+        --input-type --allow-select-tf-ops --allow-custom-ops""",
+    "TFLite": """--tflite-nms --max-detections --tflite-keypoints --tflite-input --tflite-head --detections-per-class
+        --classes-per-detection --tflite-outputs --score-threshold""",
+    "Quantisation": "--quantize --calibration --quantize-exclude --mean --std",
+    "Verification": "--verify --image --evaluate --report --verify-input",
+}
+GROUP_OF = {flag: group for group, flags in GROUPS.items() for flag in flags.split()}
+
+
+class Command(click.Command):
+    """A command whose --help shows its options in groups."""
+
+    def format_options(self, ctx, formatter):
+        found: dict[str, list[tuple[str, str]]] = {group: [] for group in (*GROUPS, "Options")}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record:
+                groups = (GROUP_OF[flag] for flag in parameter.opts if flag in GROUP_OF)
+                found[next(groups, "Options")].append(record)
+        for group, records in found.items():
+            if records:
+                with formatter.section(group):
+                    formatter.write_dl(records)
 
 
 class Listed(click.ParamType):
@@ -49,10 +80,31 @@ def unique(values):
 
 
 def show(renderable, *, error=False):
+    console_of(sys.stderr if error else sys.stdout).print(renderable, markup=False, crop=False)
+
+
+def show_checks(checks, verdict=None):
+    """The table of agreement, and the verdict below it."""
+    from visionport.verification.table import table, verdict_line
+
+    console = console_of(sys.stdout)
+    console.print(table(checks, console.width), crop=False)
+    if verdict:
+        console.print(verdict_line(verdict), soft_wrap=True)
+
+
+def console_of(stream):
+    """As wide as the terminal; a file has lines of 100."""
     from rich.console import Console
 
-    stream = sys.stderr if error else sys.stdout
-    Console(file=stream, width=None if stream.isatty() else 160, highlight=False).print(renderable)
+    return Console(file=stream, width=None if stream.isatty() else 100, highlight=False)
+
+
+def stages(*, quiet=False, verbose=False, lasting=True):
+    """Stages on a terminal, or with --verbose; nothing with --quiet."""
+    from visionport.progress import Progress, Stages
+
+    return Stages(lasting=lasting) if not quiet and (verbose or sys.stderr.isatty()) else Progress()
 
 
 def print_json(content):
@@ -61,6 +113,13 @@ def print_json(content):
     print(json.dumps(content, indent=1, ensure_ascii=False))
 
 
+set_option = click.option(
+    "--set",
+    "constants",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Fix an input: true, 0.5, [1,2] or @FILE.npy. What that decides goes, training nodes too. Repeatable.",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 verbose = click.option(
     "-v", "--verbose", is_flag=True, help="Show stages even where no terminal watches, and TensorFlow's own log."

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import click
 
-from visionport.commands.common import DISAGREES, Listed, flat, quiet, show, verbose
+from visionport.commands.common import (
+    DISAGREES,
+    Command,
+    Listed,
+    flat,
+    quiet,
+    set_option,
+    show,
+    show_checks,
+    stages,
+    verbose,
+)
 from visionport.errors import OptionError
 from visionport.tflite.kinds import QUANTIZATIONS
 
@@ -25,15 +36,17 @@ class Numbers(click.ParamType):
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   visionport convert exported/saved_model --out model.tflite
-  visionport convert frozen.pb --out model.tflite --input-arrays image --output-arrays boxes,scores \\
-      --input-shape 1,300,300,3
-  visionport convert saved_model --out model.tflite --quantize int8 --calibration photos/ --mean 127.5 --std 127.5"""
+  visionport convert frozen.pb --out model.tflite --input-arrays image \\
+      --output-arrays boxes,scores --input-shape 1,300,300,3
+  visionport convert saved_model --out model.tflite --quantize int8 \\
+      --calibration photos/ --mean 127.5 --std 127.5""",
 )
 @click.argument("source", type=Path)
-@click.option("--out", required=True, type=Path, help="The TFLite file.")
+@click.option("-o", "--out", required=True, type=Path, help="The TFLite file.")
 @click.option(
     "--tag", "tags", type=Listed(), multiple=True, help="A SavedModel's tag set. Default: serve, or the only one."
 )
@@ -53,6 +66,7 @@ Examples:
     metavar="[NAME=]N,N,...",
     help="An input's shape; -1 keeps a size open; repeatable. Default: its own, with a batch of 1.",
 )
+@set_option
 @click.option("--quantize", type=click.Choice(QUANTIZATIONS), default="none", show_default=True, help="As of export.")
 @click.option(
     "--quantize-exclude",
@@ -76,30 +90,47 @@ Examples:
 @click.option("--allow-select-tf-ops", "select_tf_ops", is_flag=True, help="Keep ops that only TensorFlow runs.")
 @click.option("--allow-custom-ops", "custom_ops", is_flag=True, help="Keep ops that nobody here knows.")
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Run the file beside its source.")
+@click.option(
+    "--verify-input", type=Path, help="An .npz with an array for every input to compare on, instead of made-up ones."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the file.")
 @quiet
 @verbose
-def convert(source, out, tags, input_arrays, output_arrays, quantize_exclude, shapes, quiet, verbose, **rest):
+def convert(
+    source, out, tags, input_arrays, output_arrays, quantize_exclude, shapes, constants, quiet, verbose, **rest
+):
     """Any TensorFlow model to TFLite: a SavedModel, or a frozen graph as .pb or .pbtxt; compared with its source."""
     from visionport.conversion import convert as conversion
     from visionport.conversion.request import Request
-    from visionport.progress import Progress, Stages
+    from visionport.graph.decide import parse_constants
 
     arrays = {"tags": flat(tags), "input_arrays": flat(input_arrays), "output_arrays": flat(output_arrays)}
     arrays["quantize_exclude"] = flat(quantize_exclude)
-    request = Request(source=source, out=out, shapes=read_shapes(shapes), **arrays, **rest)
-    stages = Stages() if not quiet and (verbose or sys.stderr.isatty()) else Progress()
-    done = conversion.run(request, stages)
+    request = Request(
+        source=source, out=out, shapes=read_shapes(shapes), constants=parse_constants(constants), **arrays, **rest
+    )
+    report(conversion.run(request, stages(quiet=quiet, verbose=verbose)), source, quiet=quiet)
+
+
+def report(done, source: Path, *, quiet: bool = False) -> None:
+    """Prints what a conversion wrote and how it agrees with its source; exits where it does not."""
+    from visionport.progress import size_text
+
     if not quiet:
         ends = f"{', '.join(done.inputs)} -> {', '.join(done.outputs)}"
-        print(f"{done.out}  {done.size / 1e6:.1f} MB, converted in {done.seconds:.1f} s: {ends}")
         if done.checks:
             from visionport.verification.layers import layer_checks
-            from visionport.verification.table import table
 
-            show(table([*done.checks, *layer_checks(done.layers)]))
+            show_checks([*done.checks, *layer_checks(done.layers)])
+            print()
+        print(f"{done.out}  {size_text(done.size)}, converted in {done.seconds:.1f} s: {ends}")
+    if done.checks and (not quiet or not done.agrees):
+        from visionport.verification.summary import conclude
+        from visionport.verification.table import verdict_line
+
+        names = [*dict.fromkeys(c.artifact for c in done.checks)]
+        show(verdict_line(conclude(done.checks, names, str(source))), error=quiet)
     if not done.agrees:
-        print("The file disagrees with its source: see the table above.", file=sys.stderr)
         sys.exit(DISAGREES)
 
 
@@ -109,9 +140,10 @@ def read_shapes(texts) -> dict[str, tuple[int, ...]]:
     for text in texts:
         name, equal, numbers = text.rpartition("=")
         try:
-            shape = tuple(-1 if n in ("?", "None") else int(n) for n in numbers.split(",") if n)
+            sizes = numbers.split(",") if numbers not in ("", "scalar") else []
+            shape = tuple(-1 if n in ("?", "None") else int(n) for n in sizes if n)
         except ValueError:
-            raise OptionError(f"--input-shape {text}: NAME=1,300,300,3, or 1,300,300,3.") from None
+            raise OptionError(f"--input-shape {text}: NAME=1,300,300,3, or 1,300,300,3, or NAME=scalar.") from None
         if any(n < 1 and n != -1 for n in shape) or (equal and not name) or name in shapes:
             raise OptionError(f"--input-shape {text}: sizes from 1, or -1, and each input once.")
         shapes[name] = shape

@@ -7,27 +7,69 @@ import click
 from click.core import ParameterSource
 
 from visionport.checkpoint.selection import Selection
-from visionport.commands.common import DISAGREES, Batch, Listed, Pair, flat, quiet, show, unique, verbose
+from visionport.commands.common import (
+    DISAGREES,
+    Batch,
+    Command,
+    Listed,
+    Pair,
+    flat,
+    print_json,
+    quiet,
+    set_option,
+    show,
+    show_checks,
+    stages,
+    unique,
+    verbose,
+)
 from visionport.commands.format_options import format_options, list_fields
 from visionport.errors import OptionError
 from visionport.options import FORMATS, Options
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
-  visionport export --config pipeline.config --checkpoint training/ --out exported
-  visionport export --config pipeline.config --checkpoint ckpt-42 --out exported \\
-      --format saved_model,frozen_graph,tflite --input image_tensor,encoded_image_string_tensor
-  visionport export --config pipeline.config --checkpoint ckpt-42.index --out exported \\
-      --config-override 'model { ssd { post_processing { batch_non_max_suppression { score_threshold: 0.3 } } } }'
-  visionport export --meta model.ckpt-42.meta --inputs image --outputs scores --out exported"""
+  visionport export training/
+  visionport export --config pipeline.config --checkpoint training/ \\
+      --out exported
+  visionport export --config pipeline.config --checkpoint ckpt-42 \\
+      --out exported --format saved_model,frozen_graph,tflite \\
+      --input image_tensor,encoded_image_string_tensor
+  visionport export training/ --out exported --score-threshold 0.3
+  visionport export --experiment resnet_imagenet --config-file run.yaml \\
+      --checkpoint ckpt-42 --out exported
+  visionport export --meta model.ckpt-42.meta --inputs image \\
+      --outputs scores --out exported""",
 )
-@click.option("--config", type=Path, help="pipeline.config, or a folder that holds one. Required without --meta.")
+@click.argument("folder", type=Path, required=False)
+@click.option(
+    "--config",
+    type=Path,
+    help="pipeline.config, or a params.yaml of Official Vision; or a folder that holds one. Required without "
+    "--experiment and --meta.",
+)
+@click.option("--experiment", metavar="NAME", help="Experiment of Official Vision. Default: told by its params.yaml.")
+@click.option(
+    "--config-file",
+    "config_files",
+    type=Path,
+    multiple=True,
+    help="YAML laid over the experiment's defaults; repeatable, in order.",
+)
+@click.option(
+    "--params-override",
+    multiple=True,
+    metavar="TEXT",
+    help="YAML or JSON text, a.b=c,d.e=f, or a file, laid over those; repeatable.",
+)
 @click.option(
     "--checkpoint", type=Path, help="Prefix, .index file or directory; a SavedModel of ours. Required without --meta."
 )
-@click.option("--out", type=Path, help="Export directory, made new. Required.")
+@click.option("--ema", is_flag=True, help="Take the averages of the weights that Official Vision's trainer keeps.")
+@click.option("-o", "--out", type=Path, help="Export directory, made new. Required.")
 @click.option(
     "--format",
     "formats",
@@ -43,8 +85,8 @@ Examples:
     multiple=True,
     default=[("image_tensor",)],
     help="Of image_tensor, float_image_tensor, encoded_image_string_tensor, tf_example, and for DeepMAC "
-    "image_and_boxes_tensor: a signature each, the first is "
-    "serving_default. Default: image_tensor.",
+    "image_and_boxes_tensor; for Official Vision of image_tensor, image_bytes, tf_example, serve_examples, tflite: a "
+    "signature each, the first is serving_default; TYPE:NAME gives it another name. Default: image_tensor.",
 )
 @click.option(
     "--meta",
@@ -57,9 +99,22 @@ Examples:
 @click.option(
     "--outputs", "ends", type=Listed(), multiple=True, help="With --meta: nodes to give. Default: its signature's."
 )
-@click.option("--image-size", type=Pair(), help="Height and width of the images to come. Default: any.")
+@set_option
+@click.option("--input-name", default="", help="Name of the signatures' image input. Default: the reference's.")
+@click.option(
+    "--image-size",
+    type=Pair(),
+    help="Height and width of the images to come. Default: any. For Official Vision: of the network's input. Default: "
+    "the config's.",
+)
 @click.option("--batch", type=Batch(), default="dynamic", show_default=True, help="Images in a batch.")
 @click.option("--config-override", default="", metavar="TEXT", help="Config text merged into the config.")
+@click.option(
+    "--score-threshold",
+    type=float,
+    metavar="X",
+    help="Leave out detections whose score is not above X, before NMS, in every format. Default: the config's.",
+)
 @click.option("--labels", type=Path, help="Label map. Default: the config's, or one beside it.")
 @click.option("--keypoint-label-map", type=Path, help="Label map with a CenterNet's keypoints. Default: the config's.")
 @click.option(
@@ -80,6 +135,7 @@ Examples:
     help="Variables whose names match stay; without --freeze all others become constants. Repeatable.",
 )
 @format_options
+@click.option("--flops", is_flag=True, help="Count float operations and parameters: model_flops.txt, model_params.txt.")
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Run each artifact against the checkpoint.")
 @click.option(
     "--image", "images", type=Path, multiple=True, help="Picture to verify on; repeatable. Default: bundled ones."
@@ -89,25 +145,54 @@ Examples:
     type=Path,
     help="Labelled pictures, a TFRecord: how good checkpoint and artifacts are, for a detector mean average precision.",
 )
+@click.option(
+    "--timed",
+    is_flag=True,
+    help="Put the date and what a picture takes here into report.html, which then differs from run to run.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 @click.option("--merge", is_flag=True, help="Put it into a directory of other files, and overwrite none of them.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done for programs.")
 @quiet
 @verbose
-def export(formats, inputs, meta, sources, ends, quiet, verbose, **rest):
-    """Write a checkpoint's artifacts, and verify them."""
+def export(folder, formats, inputs, meta, sources, ends, constants, as_json, quiet, verbose, **rest):
+    """Write a checkpoint's artifacts, and verify them.
+
+    FOLDER holds the checkpoint and its config, and the labels if they are known: it stands for --config and
+    --checkpoint, and the export goes to ./exported without --out.
+    """
+    from visionport.graph.decide import parse_constants
+
+    if constants and not meta:
+        raise OptionError("--set fixes inputs of a graph given by --meta. Leave it out.")
     if (sources or ends) and not meta:
         raise OptionError("--inputs and --outputs name nodes of a graph given by --meta. An input type is --input.")
-    for name in ("out",) if meta else ("config", "checkpoint", "out"):
+    if folder:
+        rest = in_folder(folder, rest, meta)
+    official = rest["experiment"] or rest["config_files"]
+    for name in ("out",) if meta else ("checkpoint", "out") if official else ("config", "checkpoint", "out"):
         if not rest[name]:
             raise click.UsageError(f"Missing option '--{name}'.")
     if meta:
-        export_meta(meta, flat(sources), flat(ends), quiet, rest)
+        export_meta(meta, flat(sources), flat(ends), parse_constants(constants), quiet, rest)
         return
     lists = {"formats": formats, "inputs": inputs} | {name: rest.pop(name) for name in list_fields()}
-    run_export(Options(**{k: unique(flat(v)) for k, v in lists.items()}, **rest), quiet, verbose)
+    run_export(Options(**{k: unique(flat(v)) for k, v in lists.items()}, **rest), quiet, verbose, as_json=as_json)
 
 
-def export_meta(meta: Path, inputs, outputs, quiet: bool, rest) -> None:
+def in_folder(folder: Path, given, meta) -> dict:
+    """The options with what a training folder holds, in place of those that are not given."""
+    if meta or not folder.exists():
+        why = "it is not for --meta, which names the graph" if meta else "no such folder"
+        raise OptionError(f"FOLDER {folder}: {why}.")
+    if not folder.is_dir():
+        raise OptionError(f"FOLDER {folder} is a file: name the folder that it is in, or --config and --checkpoint.")
+    official = given["experiment"] or given["config_files"]
+    found = {"config": None if official else folder, "checkpoint": folder, "out": Path("exported")}
+    return {**given, **{name: given[name] or value for name, value in found.items()}}
+
+
+def export_meta(meta: Path, inputs, outputs, constants, quiet: bool, rest) -> None:
     """`--meta`: a SavedModel with variables of any TF1 graph."""
     from visionport.graph import unfreeze
     from visionport.graph.freeze import GraphRequest
@@ -119,31 +204,71 @@ def export_meta(meta: Path, inputs, outputs, quiet: bool, rest) -> None:
         raise OptionError(f"{', '.join(wrong)}: not for --meta, which takes a graph as it is. Leave it out.")
     selection = Selection(freeze=rest["freeze"], keep=rest["keep"])
     selection.check()
-    request = GraphRequest(source=meta, checkpoint=rest["checkpoint"], inputs=inputs, outputs=outputs)
+    request = GraphRequest(
+        source=meta, checkpoint=rest["checkpoint"], inputs=inputs, outputs=outputs, constants=constants
+    )
     count = unfreeze.export_meta(request, rest["out"], selection=selection)
     if not quiet:
         print(f"{rest['out'] / unfreeze.NAME}  {count} variables")
 
 
-FOR_META = ("meta", "checkpoint", "out", "sources", "ends", "freeze", "keep", "quiet", "verbose")
+FOR_META = ("meta", "checkpoint", "out", "sources", "ends", "constants", "freeze", "keep", "quiet", "verbose")
 
 
-def run_export(options: Options, quiet: bool, verbose: bool, extras=()):
+def run_export(options: Options, quiet: bool, verbose: bool, extras=(), *, as_json: bool = False):
     from visionport import exporter
-    from visionport.progress import Progress, Stages, size_of
 
-    show_stages = not quiet and (verbose or sys.stderr.isatty())
-    result = exporter.export(options, Stages() if show_stages else Progress(), extras)
-    if not quiet:
-        for artifact in result.artifacts:
-            print(f"{result.out / artifact.path}  {artifact.size / 1e6:.1f} MB, written in {artifact.seconds:.1f} s")
-        if result.checks:
-            from visionport.verification.table import table
-
-            show(table(result.checks))
-        for note in result.notes:
-            print(note)
-        print(f"{result.out / 'report.html'}  {size_of(result.out / 'report.html') / 1e6:.1f} MB")
+    result = exporter.export(options, stages(quiet=quiet or as_json, verbose=verbose), extras)
+    if as_json:
+        print_json(result_record(result))
+    elif not quiet:
+        show_result(result)
     if not result.agrees:
-        print("An artifact disagrees with its checkpoint: see the table above and verify.json.", file=sys.stderr)
+        if quiet:
+            print(f"{result.out}: {result.verdict.text}. See verify.json.", file=sys.stderr)
         sys.exit(DISAGREES)
+
+
+def show_result(result) -> None:
+    """The checks, a line each artifact, what was measured, and the verdict last."""
+    from visionport.progress import size_of, size_text, time_text
+
+    if result.checks:
+        show_checks(result.checks)
+        print()
+    for artifact in result.artifacts:
+        path, took = result.out / artifact.path, result.seconds.get(artifact.format)
+        speed = f", {time_text(took)} a picture here" if took else ""
+        print(f"{path}  {size_text(artifact.size)}{speed}")
+    report = result.out / "report.html"
+    print(f"{report}  {size_text(size_of(report))}")
+    for note in result.notes:
+        show(note)
+    if result.checks:
+        from visionport.verification.table import verdict_line
+
+        show(verdict_line(result.verdict))
+
+
+def result_record(result) -> dict:
+    """What an export did, for --json. seconds: of writing; a_picture: of one answer, null where it was not verified."""
+    from visionport.verification.checks import record
+
+    return {
+        "out": str(result.out),
+        "checkpoint": result.checkpoint,
+        "agrees": result.agrees if result.verified else None,
+        "artifacts": [
+            {
+                "format": a.format,
+                "path": str(result.out / a.path),
+                "size": a.size,
+                "seconds": round(a.seconds, 3),
+                "a_picture": result.seconds.get(a.format),
+            }
+            for a in result.artifacts
+        ],
+        "checks": record(result.checks)["checks"],
+        "warnings": list(result.warnings),
+        "notes": list(result.notes),
+    }

@@ -4,20 +4,26 @@ from pathlib import Path
 
 import click
 
-from visionport.commands.common import Listed, flat, quiet
+from visionport.commands.common import Command, Listed, flat, quiet, set_option
 from visionport.errors import OptionError
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   visionport freeze saved_model --out frozen.pb
-  visionport freeze model.ckpt-42.meta --checkpoint model.ckpt-42 --output scores,boxes --out frozen.pb
-  visionport freeze model.ckpt-42.meta --checkpoint model.ckpt-42 --unfrozen --out saved_model
-  visionport freeze saved_model --keep dense --out tunable"""
+  visionport freeze model.ckpt-42.meta --checkpoint model.ckpt-42 \\
+      --output scores,boxes --out frozen.pb
+  visionport freeze model.ckpt-42.meta --checkpoint model.ckpt-42 --unfrozen \\
+      --out saved_model
+  visionport freeze train.meta --checkpoint train --output y \\
+      --set is_training=false --out frozen.pb
+  visionport freeze saved_model --keep dense --out tunable""",
 )
 @click.argument("source", type=Path)
 @click.option(
+    "-o",
     "--out",
     required=True,
     type=Path,
@@ -35,6 +41,7 @@ Examples:
     "--output", "outputs", type=Listed(), multiple=True, help="Nodes to keep. Default: the signature's outputs."
 )
 @click.option("--rename", "names", type=Listed(), multiple=True, metavar="OLD=NEW", help="Other names of nodes.")
+@set_option
 @click.option("--optimize", is_flag=True, help="Fold constants and simplify, with ops that every loader knows.")
 @click.option("--unfrozen", is_flag=True, help="Write a SavedModel with all variables instead.")
 @click.option(
@@ -61,6 +68,7 @@ def freeze(
     inputs,
     outputs,
     names,
+    constants,
     optimize,
     unfrozen,
     freeze_,
@@ -70,6 +78,7 @@ def freeze(
 ):
     """Any TensorFlow model to one graph of constants: a SavedModel, or a .pb, .pbtxt or .meta with a checkpoint."""
     from visionport.graph import public
+    from visionport.graph.decide import parse_constants
 
     done = public.freeze(
         source,
@@ -80,6 +89,7 @@ def freeze(
         inputs=flat(inputs),
         outputs=flat(outputs),
         names=renames(flat(names)),
+        constants=parse_constants(constants),
         optimize=optimize,
         unfrozen=unfrozen,
         freeze=freeze_,

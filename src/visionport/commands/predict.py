@@ -1,18 +1,22 @@
 """`visionport predict`."""
 
+import sys
 from pathlib import Path
 
 import click
 
-from visionport.commands.common import print_json
+from visionport.commands.common import DISAGREES, Command, print_json, stages
+from visionport.errors import InputError
 from visionport.formats import FORMATS
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   visionport predict exported photo.jpg --draw
-  visionport predict exported/model.tflite a.jpg b.jpg > answers.json"""
+  visionport predict exported photos/ --draw-dir drawn
+  visionport predict exported/model.tflite a.jpg b.jpg > answers.json""",
 )
 @click.argument("artifact", type=Path)
 @click.argument("images", type=Path, nargs=-1, required=True)
@@ -31,23 +35,48 @@ Examples:
     type=Path,
     help="An .npz with the arrays that the model takes besides the image, by their names. Default: zeros.",
 )
-@click.option("--out", type=Path, help="Write the JSON there instead of printing it.")
-def predict(artifact, images, kind, min_score, draw, draw_dir, side, out):
-    """Detect objects in pictures with an export directory, or any artifact in one. JSON out."""
+@click.option(
+    "--exif/--no-exif",
+    default=True,
+    show_default=True,
+    help="Turn pictures as their EXIF data says they were taken; TensorFlow's decoder does not.",
+)
+@click.option("-o", "--out", type=Path, help="Write the JSON there instead of printing it.")
+def predict(artifact, images, kind, min_score, draw, draw_dir, side, exif, out):
+    """Detect objects in pictures with an export directory, or any artifact in one. JSON out.
+
+    IMAGES are files, folders of pictures, or patterns. One that cannot be read is told and skipped; the exit status is
+    then 1, and 2 where none can be read.
+    """
     from visionport import prediction as predictor
 
-    answers = predictor.predict(
-        artifact,
-        images,
-        format=kind,
-        min_score=min_score,
-        draw=draw or bool(draw_dir),
-        draw_dir=draw_dir,
-        side_inputs=side,
-    )
+    bad: list[InputError] = []
+    with stages(lasting=False).stage("predict"):
+        answers = predictor.predict(
+            artifact,
+            images,
+            format=kind,
+            min_score=min_score,
+            draw=draw or bool(draw_dir),
+            draw_dir=draw_dir,
+            side_inputs=side,
+            exif=exif,
+            skip=bad.append,
+        )
+    if bad and not answers:
+        raise InputError("\n".join(map(str, bad)))
+    for error in bad:
+        print(f"skipped: {error}", file=sys.stderr)
     if out:
-        from visionport.manifest import write_json
-
-        write_json(out, answers)
+        write_answers(out, answers)
+        print(f"{out}  {len(answers)} picture{'s' * (len(answers) != 1)}")
     else:
         print_json(answers)
+    if bad:
+        sys.exit(DISAGREES)
+
+
+def write_answers(out: Path, answers) -> None:
+    from visionport.manifest import write_json
+
+    write_json(out, answers)

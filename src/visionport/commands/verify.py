@@ -5,33 +5,48 @@ from pathlib import Path
 
 import click
 
-from visionport.commands.common import DISAGREES, DONE, print_json, show
+from visionport.commands.common import DISAGREES, DONE, Command, print_json, quiet, show, show_checks, stages, verbose
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   visionport verify exported
   visionport verify exported --image street.jpg
-  visionport verify exported --evaluate val.tfrecord"""
+  visionport verify exported --evaluate val.tfrecord --report today.html""",
 )
 @click.argument("directory", type=Path)
 @click.option(
     "--image", "images", type=Path, multiple=True, help="Picture to verify on; repeatable. Default: bundled ones."
 )
 @click.option("--evaluate", type=Path, help="Labelled pictures, a TFRecord: how good each artifact is.")
+@click.option(
+    "--report",
+    type=Path,
+    help="Write the report of this verification there: with its date, and what a picture takes on this machine.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def verify(directory, images, evaluate, as_json):
+@quiet
+@verbose
+def verify(directory, images, evaluate, report, as_json, quiet, verbose):
     """Run every artifact of an export directory against the checkpoint in it."""
     from visionport import reverify
+    from visionport.progress import time_text
     from visionport.verification.checks import record
-    from visionport.verification.table import table
+    from visionport.verification.table import verdict_line
 
-    found = reverify.verify(directory, images, evaluate=evaluate)
+    progress = stages(quiet=quiet or as_json, verbose=verbose, lasting=verbose)
+    found = reverify.verify(directory, images, evaluate=evaluate, report=report, progress=progress)
     if as_json:
         print_json(record(found.checks))
-    else:
-        show(table(found.checks))
+    elif not quiet:
+        show_checks(found.checks)
+        for name, took in found.seconds.items():
+            click.echo(f"{name}: {time_text(took)} a picture here")
         for note in found.notes:
-            click.echo(note)
+            show(note)
+        if report:
+            click.echo(f"{report} is written.")
+        show(verdict_line(found.verdict))
     sys.exit(DONE if found.agrees else DISAGREES)

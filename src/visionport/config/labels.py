@@ -6,6 +6,7 @@ Ids count from 1, as in the Object Detection API: 0 is the background. Classes, 
 import itertools
 import os.path
 import re
+from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 
 from visionport.config.pipeline.text import Outline, Pipeline, label_map_paths, merge_text, message_class, read_text
@@ -46,9 +47,9 @@ def left_out(path: str | Path, num_classes: int) -> tuple[str, ...]:
     return (f"{path}: the model has {num_classes} classes, so these ids are never found: {shown}.",)
 
 
-def write_labels(labels: dict[int, str], num_classes: int) -> str:
-    """The text of labels.txt: one name a line, the line's number is the id, "???" where there is no name."""
-    names = (" ".join(labels.get(i, NO_NAME).split()) for i in range(1, num_classes + 1))
+def write_labels(labels: Mapping[int, str], num_classes: int, first: int = 1) -> str:
+    """The text of labels.txt: one name a line, "???" where there is no name. first: the number of the first line."""
+    names = (" ".join(labels.get(i, NO_NAME).split()) for i in range(first, num_classes + first))
     return "".join(f"{name or NO_NAME}\n" for name in names)
 
 
@@ -80,20 +81,37 @@ def _has_items(code: str) -> bool:
 def find_labels(pipeline: Pipeline, explicit: Path | None = None) -> Path | None:
     """The label map of a model: the one asked for, else the one its config names, else one beside it.
 
-    A config names the path of the machine that trained it, so a file of that name beside the config counts too.
     One that is only called so must be alone there in having as many classes as the model.
     """
     if explicit is not None:
         read_label_map(explicit)
         return Path(explicit)
+    for path in named_places(pipeline):
+        if os.path.isfile(path):  # unlike is_file, takes any text and any permission
+            return path
     folder = pipeline.path.parent
-    for named in label_map_paths(pipeline):
-        for path in (folder / named, folder / PureWindowsPath(named).name):
-            if os.path.isfile(path):  # unlike is_file, takes any text and any permission
-                return path
     beside = (path for path in sorted(folder.iterdir()) if path.is_file() and LABEL_FILES.fullmatch(path.name))
     fitting = [path for path in beside if _fits(path, _num_classes(pipeline))]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def named_places(pipeline: Pipeline) -> list[Path]:
+    """Where the label maps may lie that a config names, in order.
+
+    A config names the path on the machine that trained it: as it is, from the working directory, as the Object
+    Detection API takes it; from the config's folder; and of that name in that folder.
+    """
+    folder, places = pipeline.path.parent, list[Path]()
+    for named in label_map_paths(pipeline):
+        places += [Path(named), folder / named, folder / PureWindowsPath(named).name]
+    return [*dict.fromkeys(places)]
+
+
+def no_labels(pipeline: Pipeline) -> tuple[str, ...]:
+    """The warning that there are no class names, and where they were looked for."""
+    places = [*named_places(pipeline), pipeline.path.parent / "*label*.pbtxt"]
+    where = ", ".join(os.path.abspath(path) for path in places)
+    return (f"no label map found, so labels.txt is not written. Give one with --labels. Looked for: {where}",)
 
 
 def _num_classes(pipeline: Pipeline) -> int:

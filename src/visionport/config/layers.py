@@ -52,6 +52,46 @@ class Identity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CropAndResize:
+    """Resize the middle of the image to height x width; a pixel is where its centre is, unlike above."""
+
+    height: int
+    width: int
+    crop: float | None = 0.875  # side of the square that is kept, of the image's short side; None: all is kept
+    grayscale: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitAndPad:
+    """Resize into height x width, then pad below and right with the mean; a pixel is where its centre is.
+
+    Reference: official/vision/serving/detection.py and semantic_segmentation.py.
+    """
+
+    height: int
+    width: int
+    keep_aspect_ratio: bool = True  # otherwise the image is stretched to the size
+    multiple: int = 1  # height and width are padded to multiples of it
+    grayscale: bool = False
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """(height, width) of the network's input."""
+        return self.height + -self.height % self.multiple, self.width + -self.width % self.multiple
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiddleClip:
+    """Take frames from the middle of a video, resize their short side, and crop the middle square."""
+
+    frames: int
+    temporal_stride: int  # between them, in frames of the video
+    short_side: int  # in pixels
+    side: int  # of the square, in pixels
+    grayscale: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Normalization:
     """(x - mean) / std a channel, of RGB values from 0 to 255."""
 
@@ -61,7 +101,9 @@ class Normalization:
     pads_first: bool = False  # the resizer's padding is normalised too
 
 
-Resizer = FixedShape | KeepAspectRatio | ConditionalShape | PadToMultiple | Identity
+Resizer = (
+    FixedShape | KeepAspectRatio | ConditionalShape | PadToMultiple | Identity | CropAndResize | FitAndPad | MiddleClip
+)
 
 
 @dataclass(frozen=True, kw_only=True)

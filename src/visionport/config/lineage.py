@@ -14,6 +14,9 @@ class Lineage:
     config_name: str  # the config's file in an export
     checkpoint_place: str  # the checkpoint's prefix in an export
     writes_meta: bool = False  # a .meta beside that checkpoint
+    trains_parts: bool = (
+        False  # a trainer's keys begin with the model's parts, "backbone/..."; an export's with "model/"
+    )
     gives_anchor_indices: bool = True  # its exports say which anchor each detection comes from
 
     @property
@@ -44,4 +47,15 @@ TF2 = Lineage(
     checkpoint_place="checkpoint/ckpt-0",
 )
 
-LINEAGES = {lineage.name: lineage for lineage in (TF1, TF2)}
+# Reference: official/vision/serving/export_saved_model_lib.py.
+OFFICIAL = Lineage(
+    name="official",
+    checkpoint="tf2",
+    input_name="inputs",
+    config_name="params.yaml",
+    checkpoint_place="checkpoint/ckpt-1",
+    trains_parts=True,
+    gives_anchor_indices=False,
+)
+
+LINEAGES = {lineage.name: lineage for lineage in (TF1, TF2, OFFICIAL)}

@@ -24,8 +24,11 @@ class Config:
     num_classes: int  # without background
     label_offset: int = 1  # the first class's number in the answers
     input_types: tuple[str, ...] = COMMON_INPUTS  # which it takes
+    input_kinds: Mapping[str, str] = field(default_factory=dict)  # those that go in otherwise: a key of INPUT_TYPES
+    picture_size: tuple[int, int] | None = None  # (height, width), where the pictures to come have one size
     moving_averages: bool = False  # TF1: the averages are what is exported
     quantized: bool = False  # TF1: trained with fake quantisation to 8 bits
+    synchronised_norms: bool = False  # batch norms of their own ops, which count as operations
     text: str  # the whole config as it is exported
     labels: Mapping[int, str] | None = None  # class number, from `label_offset`, to name
     files: Mapping[str, str] = field(default_factory=dict)  # more that an export holds: name to text

@@ -8,15 +8,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from visionport import staging
 from visionport.conversion import metadata, sources, tflite
-from visionport.conversion.checks import check, losses, verify
+from visionport.conversion.checks import measure_losses, verify_file
 from visionport.conversion.inputs import Feeds
-from visionport.conversion.network import Network, frozen, traced
+from visionport.conversion.network import Network, freeze_network, trace_network
 from visionport.conversion.request import Request
-from visionport.progress import Progress
+from visionport.inputs.calibration import few as few_examples
+from visionport.progress import Progress, size_text
+from visionport.tflite.checks import unknown_ops
 from visionport.tflite.kinds import CALIBRATED
 from visionport.verification.checks import Check
 
@@ -46,7 +49,7 @@ class Conversion:
 
         ends = f"{', '.join(self.inputs)} -> {', '.join(self.outputs)}"
         return "\n".join(
-            [f"{self.out}  {self.size / 1e6:.1f} MB: {ends}", *([render_text(self.checks)] if self.checks else [])]
+            [f"{self.out}  {size_text(self.size)}: {ends}", *([render_text(self.checks)] if self.checks else [])]
         )
 
 
@@ -59,6 +62,7 @@ def convert(
     input_arrays: Sequence[str] = (),
     output_arrays: Sequence[str] = (),
     shapes: Mapping[str, Sequence[int]] | Sequence[int] = (),
+    constants: Mapping[str, Any] = MappingProxyType({}),
     quantize: str = "none",
     quantize_exclude: Sequence[str] = (),
     calibration: str | Path | None = None,
@@ -69,6 +73,7 @@ def convert(
     select_tf_ops: bool = False,
     custom_ops: bool = False,
     verify: bool = True,
+    verify_input: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Conversion:
@@ -79,11 +84,13 @@ def convert(
     dict that it returns, or output_0, output_1 and so on. out: the file.
 
     tags, signature: of a SavedModel. input_arrays, output_arrays: keys of the signature or names of tensors. shapes:
-    {input: sizes}, or the sizes of the only input; -1 keeps one open. quantize: none, float16, dynamic, int8, uint8 or
+    {input: sizes}, or the sizes of the only input; -1 keeps one open. constants: {input: the value that it is fixed
+    to}; what that decides goes. quantize: none, float16, dynamic, int8, uint8 or
     int16x8. quantize_exclude: TFLite ops, or regular expressions over layers' names, that stay float32. calibration: a
     folder or TFRecord of pictures, or an .npz with an array an input. mean, std: (pixel - mean) / std is what the
     model takes, one number or one a channel. input_type: float, uint8 or int8. labels: a label map, or a name a line.
-    select_tf_ops, custom_ops: keep ops that only TensorFlow runs, or that nobody here knows.
+    select_tf_ops, custom_ops: keep ops that only TensorFlow runs, or that nobody here knows. verify_input: an .npz with
+    an array for every input, to compare on instead of made-up inputs.
 
     Returns a Conversion: `agrees` says whether the file gives the source's answers, `checks` by how much it is off.
     Raises VisionportError, and then writes nothing.
@@ -97,6 +104,7 @@ def convert(
         input_arrays=_names(input_arrays),
         output_arrays=_names(output_arrays),
         shapes={name: tuple(map(int, sizes)) for name, sizes in whole.items()},
+        constants=dict(constants),
         quantize=quantize,
         quantize_exclude=_names(quantize_exclude),
         calibration=None if calibration is None else Path(calibration),
@@ -107,6 +115,7 @@ def convert(
         select_tf_ops=select_tf_ops,
         custom_ops=custom_ops,
         verify=verify,
+        verify_input=None if verify_input is None else Path(verify_input),
         overwrite=overwrite,
     )
     return run(request, progress)
@@ -127,30 +136,30 @@ def run(request: Request, progress: Progress | None = None) -> Conversion:
     with progress.stage("import TensorFlow"):
         import tensorflow as _  # noqa: F401
 
-    with sources.opened(request) as model:
+    with sources.open_model(request) as model:
         with progress.stage("read and freeze"):
-            network = frozen(model, request)
+            network = freeze_network(model, request)
             feeds = Feeds(network, request)
-            function = traced(network)
+            function = trace_network(network)
             told = metadata.Told(network, function, request)
-        warn(model, network, request, told, progress)
+        warn_of_surprises(model, network, request, told, progress)
+        if feeds.examples and (few := few_examples(len(feeds.examples), request.quantize)):
+            progress.warn(few)
         with progress.stage("convert") as remark:
             begun = time.perf_counter()
-            data = tflite.made(function, network, feeds, request, progress)
+            data = tflite.make_file(function, network, feeds, request, progress)
             data = told.added(data)
             seconds = time.perf_counter() - begun
-            remark(f"{len(data) / 1e6:.1f} MB")
-        with progress.stage("check"):
-            interpreter = check(data, function, network, request)
+            remark(size_text(len(data)))
         checks: list[Check] = []
         layers: list[Any] = []
-        if request.verify and interpreter is None:
+        if request.verify and unknown_ops(data):
             progress.warn(f"{request.out.name} is not verified: nothing here runs its Select TF or custom ops.")
         elif request.verify:
             with progress.stage("verify"):
-                checks = verify(interpreter, model, network, feeds, request, progress)
+                checks = verify_file(data, model, network, feeds, request, progress)
                 if request.quantize in CALIBRATED and request.calibration:
-                    layers = losses(data, function, network, feeds, request)
+                    layers = measure_losses(data, function, network, feeds, request)
     staging.write_file(request.out, [data], overwrite=request.overwrite)
     return Conversion(
         out=request.out,
@@ -163,7 +172,7 @@ def run(request: Request, progress: Progress | None = None) -> Conversion:
     )
 
 
-def warn(model, network: Network, request: Request, told, progress: Progress) -> None:
+def warn_of_surprises(model, network: Network, request: Request, told, progress: Progress) -> None:
     """What is done otherwise than one may expect."""
     unused = [key for key in model.source.inputs if key not in {g.key for g in network.inputs}]
     if unused:

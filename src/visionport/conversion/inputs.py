@@ -2,7 +2,7 @@
 
 import itertools
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,17 @@ import numpy as np
 from visionport import config
 from visionport.errors import InputError, OptionError
 from visionport.inputs import calibration
-from visionport.inputs.preprocessing import describe, prepare, to_pixels
+from visionport.inputs.preprocessing import describe, to_pixels
 from visionport.inputs.quantization import EIGHT_BITS
 
-OPEN = (2, 64)  # a batch, and any other size, to verify a file on whose sizes are open
+# What made-up floats are, tried one after another until the source's answer is finite.
+DOMAINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "noise": lambda x: x,
+    "noise from 0": np.abs,
+    "noise from 0 to 1": lambda x: (1 / (1 + np.exp(-np.float64(x)))).astype(x.dtype),
+    "noise from 1": lambda x: 1 + np.abs(x),
+}
+MOST_EXAMPLES = 20  # of the user's own, to compare on
 NORMAL = "For -1 to 1: --mean 127.5 --std 127.5; for 0 to 1: --mean 0 --std 255. A wrong one spoils the file."
 
 
@@ -35,16 +42,21 @@ class Given:
 
         own = node.attr["shape"].shape
         found = None if own.unknown_rank else [None if d.size < 0 else d.size for d in own.dim]
-        asked = shapes.get(key) or shapes.get(node.name) or (shapes.get("") if count == 1 else None)
+        names = (key, node.name, *([""] if count == 1 else []))
+        asked = next((shapes[name] for name in names if name in shapes), None)
         if asked is not None:
             fits = found is None or len(found) == len(asked)
             if not fits or any(a not in (-1, d) for a, d in zip(asked, found or (), strict=False) if d is not None):
                 has = [("?" if d is None else d) for d in found or ()]
-                raise OptionError(f"--input-shape {key}={','.join(map(str, asked))} does not fit its shape, {has}.")
+                raise OptionError(
+                    f"--input-shape {key}={','.join(map(str, asked)) or 'scalar'} does not fit its shape, {has}."
+                )
             found = [None if d < 0 else d for d in asked]
         elif found is None or any(d is None for d in found[1:]):
             known = "an unknown shape" if found is None else f"the shape {[('?' if d is None else d) for d in found]}"
-            raise OptionError(f"the input {key} has {known}: give --input-shape {key}=1,... (-1 keeps a size open).")
+            raise OptionError(
+                f"the input {key} has {known}: give --input-shape {key}=1,... (-1 keeps a size open; scalar: none)."
+            )
         elif found and found[0] is None:
             found[0] = 1
         if 0 in found:
@@ -61,11 +73,11 @@ class Given:
         """[n, height, width, 3 or 1]"""
         return len(self.shape) == 4 and self.shape[3] in (1, 3) and self.dtype in ("float32", "uint8")
 
-    def noise(self, seed: int) -> np.ndarray:
-        """Always the same; open sizes are those of OPEN."""
-        from visionport.tflite.checks import noise
+    def noise(self, seed: int, size: int) -> np.ndarray:
+        """Always the same. size: what open sizes are, but for the batch."""
+        from visionport.tflite.checks import close_shape, noise
 
-        shape = [(OPEN[i > 0] if d is None else d) for i, d in enumerate(self.shape)]
+        shape = close_shape(self.spec, size)
         return np.full(shape, b"a", object) if self.dtype == "string" else noise(shape, numpy_type(self.dtype), seed)
 
 
@@ -113,7 +125,7 @@ def channels(image: Given, values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class Feeds:
-    """Examples for calibration, each a list with an array an input; none without --calibration."""
+    """Examples for calibration, each a list with an array for every input; none without --calibration."""
 
     def __init__(self, network, request):
         self.network, self.inputs, self.path = network, network.inputs, request.calibration
@@ -126,82 +138,59 @@ class Feeds:
             raise OptionError(f"--mean and --std: the input {image.key} takes pixels as they are. Leave them out.")
         if len(self.mean) == 3 and self.is_image and image.shape[3] != 3:
             raise OptionError(f"--mean and --std: the input {image.key} has one channel. Give one number.")
-        if self.path is None:
-            return
-        self.arrays = read_arrays(self.path, self.inputs) if self.path.suffix == ".npz" else None
-        if self.arrays is None:
-            self._check_pictures()
+        self.examples = self._open_examples() if self.path else None
 
-    def _check_pictures(self) -> None:
-        image = self.inputs[0]
+    def _open_examples(self) -> calibration.Examples:
+        """What the traced function takes, for the converter."""
+        assert self.path
+        if isinstance(self.path, calibration.Examples):
+            return self.path
+        (image, *_), pixels, path = self.inputs, self.network.pixels, self.path
+        shades = (np.full(image.shape[-1], gray, np.uint8) for gray in (0, 255)) if self.mean and self.is_image else ()
+        black_and_white = tuple(map(self.normalized, shades))
+        how: dict[str, Any] = {
+            "ends": black_and_white or None,
+            "trace": pixels.of_normalized if pixels else None,
+        }
+        if path.suffix == ".npz":
+            arrays = read_arrays(path, self.inputs, "--calibration")
+            count = min(len(calibration.spread(range(len(a)))) for a in arrays.values())
+            rows = lambda: ([batched(arrays[g.key][i], g) for g in self.inputs] for i in range(count))  # noqa: E731
+            return calibration.Examples(read=rows, count=count, **how)
         if not self.is_image or -1 in image.spec[1:]:
             raise OptionError(
-                f"--calibration {self.path}: pictures are for one input [n, height, width, 3 or 1]; here are "
+                f"--calibration {path}: pictures are for one input [n, height, width, 3 or 1]; here are "
                 f"{', '.join(f'{g.key} {list(g.spec)}' for g in self.inputs)}. Give an .npz with an array an input."
             )
         if not self.mean and image.dtype != "uint8":
             raise OptionError(
                 "--calibration with pictures needs --mean and --std, the model's own (pixel - mean) / std. " + NORMAL
             )
-        calibration.sources(self.path)
+        preprocessing = describe_pictures(image, self.mean or (0.0,), self.std or (1.0,))
+        given = {"batch": max(image.spec[0], 1), "dtype": image.dtype}
+        pictures = lambda: calibration.prepare_pictures(path, preprocessing, **given)  # noqa: E731
+        return calibration.Examples(read=pictures, count=calibration.count(path), **how)
 
-    def examples(self):
-        """What the traced function takes, for the converter. With a length, for a progress bar.
-
-        Two corner pixels of the first are black and white, so that the scale and zero point of the input are the
-        normalisation's own, and not the pictures'.
-        """
-        return () if self.path is None else _Examples(self)
-
-    def __iter__(self) -> Iterator[list[np.ndarray]]:
+    def preprocessed(self) -> Iterator[list[np.ndarray]]:
         """What the source takes."""
-        if self.path is None:
-            return
-        if self.arrays is not None:
-            for i in range(self.count()):
-                yield [batched(self.arrays[g.key][i], g) for g in self.inputs]
-            return
-        (image,) = self.inputs
-        for picture in calibration.load(self.path):
-            yield [batched(self.prepared(picture, image)[0], image)]
+        return self.examples.read() if self.examples else iter(())
 
     def traced(self, example: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What the source takes as the traced function does."""
         pixels = self.network.pixels
         return [pixels.of_normalized(v) for v in example] if pixels else list(example)
 
-    def prepared(self, picture: np.ndarray, image: Given) -> np.ndarray:
-        """Resized (bilinear, aspect lost) and normalised."""
-        _, height, width, depth = image.spec
-        mean, std = self.mean or (0.0,), self.std or (1.0,)
-        (r, g, b), (rs, gs, bs) = (v * 3 if len(v) == 1 else v for v in (mean, std))
-        resizer = config.FixedShape(height=height, width=width, method="bilinear", grayscale=depth == 1)
-        value, _ = prepare(picture, describe(resizer, config.Normalization(mean=(r, g, b), std=(rs, gs, bs))))
-        return np.rint(value).astype(image.dtype) if image.dtype != "float32" else value
-
     def normalized(self, pixels: np.ndarray) -> np.ndarray:
         mean, std = (np.float32(v) for v in (self.mean, self.std))
         return ((pixels.astype(np.float32) - mean) / std).astype(np.float32)
 
-    def count(self) -> int:
-        if self.arrays is not None:
-            return min(len(calibration.spread(range(len(a)))) for a in self.arrays.values())
-        return calibration.count(Path(str(self.path)))
 
-
-class _Examples:
-    def __init__(self, feeds: Feeds):
-        self.feeds = feeds
-
-    def __len__(self):
-        return self.feeds.count()
-
-    def __iter__(self):
-        for i, example in enumerate(self.feeds):
-            if i == 0 and self.feeds.mean and self.feeds.is_image:
-                for x, gray in ((0, 0), (-1, 255)):
-                    example[0][0, 0, x] = self.feeds.normalized(np.full(example[0].shape[-1], gray, np.uint8))
-            yield self.feeds.traced(example)
+def describe_pictures(image: Given, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
+    """How pictures become that input: resized (bilinear, aspect lost) and normalised."""
+    _, height, width, depth = image.spec
+    (r, g, b), (rs, gs, bs) = (tuple(v) * 3 if len(v) == 1 else v for v in (mean, std))
+    resizer = config.FixedShape(height=height, width=width, method="bilinear", grayscale=depth == 1)
+    return describe(resizer, config.Normalization(mean=(r, g, b), std=(rs, gs, bs)))
 
 
 def numpy_type(name: str):
@@ -217,44 +206,57 @@ def batched(value: np.ndarray, given: Given) -> np.ndarray:
     return np.repeat(value[None], max(given.spec[0], 1), axis=0)
 
 
-def read_arrays(path: Path, inputs: Sequence[Given]) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, inputs: Sequence[Given], option: str) -> dict[str, np.ndarray]:
     """An .npz's arrays by the inputs' keys: [examples, ...], then as the input, with or without its first axis."""
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {k: file[k] for k in file.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise InputError(f"--calibration {path} is no .npz of arrays of numbers.") from None
+        raise InputError(f"{option} {path} is no .npz of arrays of numbers.") from None
     for g in inputs:
         if g.key not in found:
-            raise InputError(f"--calibration {path}: no array {g.key!r} in it. It has: {', '.join(found) or 'none'}.")
+            raise InputError(f"{option} {path}: no array {g.key!r} in it. It has: {', '.join(found) or 'none'}.")
         shape = found[g.key].shape[1:]
         if not found[g.key].ndim or not (fits(shape, g.spec) or (g.spec and fits(shape, g.spec[1:]))):
             raise InputError(
-                f"--calibration {path}: {g.key} has {list(shape)} an example; the input takes {list(g.spec[1:])}."
+                f"{option} {path}: {g.key} has {list(shape)} an example; the input takes {list(g.spec[1:])}."
             )
         if not len(found[g.key]):
-            raise InputError(f"--calibration {path}: {g.key} holds no examples.")
+            raise InputError(f"{option} {path}: {g.key} holds no examples.")
     try:
         return {g.key: found[g.key].astype(numpy_type(g.dtype)) for g in inputs}
     except (TypeError, ValueError) as e:
-        raise InputError(f"--calibration {path}: {e}.") from None
+        raise InputError(f"{option} {path}: {e}.") from None
 
 
 def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
     return len(shape) == len(wanted) and all(w in (-1, s) for s, w in zip(shape, wanted, strict=True))
 
 
-def example_inputs(feeds: Feeds) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(title, {key: array}) to compare on: examples of the calibration, else noise, of pixels where mean is known."""
-    inputs = feeds.inputs
-    if feeds.path is not None:
-        for i, example in enumerate(itertools.islice(feeds, 3)):
-            yield f"example {i + 1}", dict(zip((g.key for g in inputs), example, strict=True))
-        return
-    for i, title in enumerate(("noise", "more noise")):
-        made = {g.key: g.noise(10 * i + j) for j, g in enumerate(inputs)}
+def given_examples(feeds: Feeds, verify_input: Path | None) -> list[tuple[str, dict[str, Any]]]:
+    """(title, {key: array}) to compare on: the user's own, or of the calibration; none where neither is given."""
+    if verify_input is not None:
+        arrays = read_arrays(verify_input, feeds.inputs, "--verify-input")
+        count = min(MOST_EXAMPLES, *(len(a) for a in arrays.values()))
+        rows = ({g.key: batched(arrays[g.key][i], g) for g in feeds.inputs} for i in range(count))
+        return [(f"{verify_input.name} {i + 1}", row) for i, row in enumerate(rows)]
+    examples = itertools.islice(feeds.preprocessed(), 3)
+    return [
+        (f"example {i + 1}", dict(zip((g.key for g in feeds.inputs), example, strict=True)))
+        for i, example in enumerate(examples)
+    ]
+
+
+def made_up(feeds: Feeds, domain: str, size: int) -> list[tuple[str, dict[str, Any]]]:
+    """The same, made up: noise of that domain, or of pixels where mean and std are known. size: of what is open."""
+    found = []
+    for i, title in enumerate((domain, f"more {domain}")):
+        made = {g.key: g.noise(10 * i + j, size) for j, g in enumerate(feeds.inputs)}
         if feeds.mean and feeds.is_image:
-            (image,) = inputs
+            (image,) = feeds.inputs
             random = np.random.default_rng(i)
             made = {image.key: feeds.normalized(random.integers(0, 256, made[image.key].shape))}
-        yield title, made
+        else:
+            made = {k: DOMAINS[domain](v) if v.dtype.kind == "f" else v for k, v in made.items()}
+        found.append((title, made))
+    return found

@@ -1,9 +1,7 @@
 """What a converted file says of itself: how its image is normalised, and which class each number is of."""
 
-from visionport.config import labels
 from visionport.conversion.inputs import channels
 from visionport.conversion.network import Network
-from visionport.errors import OptionError
 from visionport.tflite import metadata
 
 
@@ -19,8 +17,9 @@ class Told:
         self.pixels = "uint8" in (request.input_type, request.integer)
         self.labels, self.outputs = "", {}
         if request.labels:
-            sizes = {key: t.shape for (key, _), t in zip(network.outputs, function.outputs, strict=True)}
-            self.labels, self.outputs = labelled(request.labels, sizes)
+            shapes = zip(network.outputs, (t.shape for t in function.outputs), strict=True)
+            sizes = {key: tuple(s.as_list()) if s.rank else () for (key, _), s in shapes}
+            self.labels, self.outputs = metadata.label_outputs(request.labels, sizes)
         self.incomplete = self._incomplete(network)
 
     def _incomplete(self, network: Network) -> str:
@@ -55,21 +54,3 @@ def image_of(network: Network, request) -> metadata.Image | None:
         return None
     mean, std = (channels(image, v) for v in ((request.mean or (0.0,)), (request.std or (1.0,))))
     return metadata.Image(name=image.key, mean=mean, std=std, grayscale=image.shape[3] == 1)
-
-
-def labelled(path, sizes) -> tuple[str, dict[str, metadata.Output]]:
-    """(the text of labels.txt, {output: what is said of it}): of each output whose last axis has that many classes."""
-    lists = {key: s[-1] and labels.lines(path, s[-1]) for key, s in sizes.items() if s.rank and s.rank > 1}
-    fitting = {key: text for key, text in lists.items() if text}
-    if not fitting:
-        have = ", ".join(f"{key} {s}" for key, s in sizes.items())
-        raise OptionError(
-            f"--labels {path}: {len(labels.read_label_map(path))} names, and no output has a number for each: {have}. "
-            "The list takes a line a class, one for the background where the model has that."
-        )
-    (text, *others) = set(fitting.values())
-    if others:
-        raise OptionError(f"--labels {path} fits {', '.join(fitting)}, with and without a background. Name one output.")
-    about = "A number for each class, in the order of the label file."
-    axis = metadata.AXIS_LABELS
-    return text, {key: metadata.Output(name=key, description=about, labels=axis) for key in fitting}

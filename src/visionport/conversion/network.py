@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from visionport.conversion.inputs import Given, Pixels
-from visionport.conversion.sources import Model, check_unchanged, first_line
+from visionport.conversion.sources import Model, check_unchanged
 from visionport.errors import OptionError, UnsupportedError
-from visionport.graph import edit
+from visionport.graph import decide, edit, register
 from visionport.graph.freeze import trim_graph
+from visionport.tflite.checks import first_line, is_known_op
 
 # Ops of lists, and which of their inputs is the shape of a row.
 ROWS = {"TensorListReserve": 0, "TensorListFromTensor": 1, "TensorListStack": 1, "TensorListGetItem": 2}
@@ -31,32 +32,36 @@ class Network:
     pixels: Pixels | None = None
 
 
-def frozen(model: Model, request) -> Network:
+def freeze_network(model: Model, request) -> Network:
     """Raises OptionError where inputs, outputs or shapes do not fit the graph."""
     source = model.source
     copy = type(source.graph)()
     copy.CopyFrom(source.graph)
-    cut = [edit.base(t) for t in source.inputs.values()] if request.input_arrays else []
+    cut = list(source.inputs.values()) if request.input_arrays else []
     # Loops and branches as TF2 has them: the converter cannot follow all of those that they could be made.
-    graph, kept, _ = trim_graph(dataclasses.replace(source, graph=copy), cut, (), lower=False)
-    check_tables(graph, model)
+    trimmed = trim_graph(dataclasses.replace(source, graph=copy), inputs=cut, constants=model.constants, lower=False)
+    graph, kept = trimmed.graph, trimmed.kept
+    know_ops(graph, model, request)
+    refuse_tables(graph, model)
     variables = edit.variables(graph)
+    decide.check_references(graph, variables)
     values = source.values(list(variables.values()))
     if any(n.op in edit.BRANCHES for n in graph.node):
-        graph = constant(graph, {name: values[name] for name in variables})
+        graph = freeze_bodies(graph, {name: values[name] for name in variables})
     edit.freeze(graph, list(edit.variables(graph)))
     edit.finish(graph, kept, {}, values)
-    without_orders(graph)
+    drop_orders(graph)
     edit.needed(graph, kept)
     called = edit.functions(graph)
     edit.keep(graph.library.function, lambda f: f.signature.name in called)
-    of_floats(graph)
+    cast_before_resizing(graph)
     placed = {n.name: n for n in graph.node if n.op.startswith("Placeholder")}
-    wanted = {edit.base(t): key for key, t in source.inputs.items()}
+    wanted = {trimmed.placed.get(t, edit.base(t)): key for key, t in source.inputs.items()}
     strange = [n for n in placed if n not in wanted]
     if strange and source.inputs:
         raise OptionError(
-            f"{model.name}: the outputs need {', '.join(strange)} too, which is no input. Add it to --input-arrays."
+            f"{model.name}: the outputs need {', '.join(strange)} too, which is no input. Add it to "
+            f"--input-arrays, or fix it: --set {strange[0]}=VALUE."
         )
     wanted = {n: key for n, key in wanted.items() if n in placed} or {n: n for n in placed}
     if not wanted:
@@ -67,12 +72,26 @@ def frozen(model: Model, request) -> Network:
         names = ", ".join(g.key for g in inputs)
         raise OptionError(f"--input-shape: name one of the inputs, {names}: --input-shape {inputs[0].key}=1,...")
     outputs = tuple(zip(source.outputs, (f"{k}:0" for k in kept), strict=True))
-    of_batch(graph, {g.shape[0] if g.shape else None for g in inputs})
-    own_functions(graph)
+    fix_rows(graph, {g.shape[0] if g.shape else None for g in inputs})
+    rename_functions(graph)
     return Network(graph=graph, inputs=inputs, outputs=outputs, pixels=Pixels.of(inputs, request))
 
 
-def constant(graph, values: Mapping[str, Any]):
+def know_ops(graph, model: Model, request) -> None:
+    """Makes ops known to TensorFlow that it does not know; raises UnsupportedError where they are not allowed."""
+    unknown = edit.unknown_ops(graph)
+    refused = {op for op in unknown.values() if not request.custom_ops and not is_known_op(op)}
+    if refused:
+        ops = ", ".join(sorted(refused))
+        raise UnsupportedError(
+            f"{model.name}: the outputs need {ops}, which neither TensorFlow nor LiteRT knows. Name outputs before "
+            "that, or keep it with --allow-custom-ops; the runtime then needs its kernel."
+        )
+    if unknown:
+        register.register_ops(graph, unknown)
+
+
+def freeze_bodies(graph, values: Mapping[str, Any]):
     """The graph with its variables as constants, in the functions of its loops and branches too."""
     from tensorflow.python.framework import convert_to_constants
 
@@ -86,7 +105,7 @@ def constant(graph, values: Mapping[str, Any]):
     return made
 
 
-def check_tables(graph, model: Model) -> None:
+def refuse_tables(graph, model: Model) -> None:
     """Raises UnsupportedError for a lookup table."""
     tables = [n.name for n in graph.node if n.op in edit.TABLES]
     if tables:
@@ -96,14 +115,23 @@ def check_tables(graph, model: Model) -> None:
         )
 
 
-def without_orders(graph) -> None:
+def drop_orders(graph) -> None:
     """Constants have no side effects to keep in order, and the converter cannot follow such orders out of loops."""
+    orders = {n.name: [i for i in n.input if i.startswith("^")] for n in graph.node if n.op == "NoOp"}
+
+    def resolve(order: str) -> list[str]:
+        """The operations behind a NoOp that stands for them."""
+        return [end for one in orders[order[1:]] for end in resolve(one)] if order[1:] in orders else [order]
+
     for node in graph.node:
-        if node.op != "Const":  # those of a loop lie in it by such an order
+        if node.op == "Const":  # those of a loop lie in it by such an order
+            node.input[:] = list(dict.fromkeys(end for order in node.input for end in resolve(order)))
+    for node in graph.node:
+        if node.op != "Const":
             node.input[:] = [i for i in node.input if not i.startswith("^")]
 
 
-def of_floats(graph) -> None:
+def cast_before_resizing(graph) -> None:
     """Pixels become floats before they are resized: LiteRT's bilinear op takes none, and TensorFlow's gives floats."""
     import tensorflow as tf
 
@@ -114,7 +142,7 @@ def of_floats(graph) -> None:
         node.input[0], node.attr["T"].type = cast.name, floats
 
 
-def of_batch(graph, sizes: set[int | None]) -> None:
+def fix_rows(graph, sizes: set[int | None]) -> None:
     """What a loop collects has rows of the batch, which was open when it was traced, and LiteRT's lists ask for."""
     import tensorflow as tf
 
@@ -130,7 +158,7 @@ def of_batch(graph, sizes: set[int | None]) -> None:
                 shape.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
 
 
-def own_functions(graph) -> None:
+def rename_functions(graph) -> None:
     """Functions get names by their content: those of the user's program may be in TensorFlow's memory already."""
     library = graph.library
     data = hashlib.sha256(library.SerializeToString(deterministic=True)).hexdigest()[:12]
@@ -144,7 +172,7 @@ def own_functions(graph) -> None:
             called.name = names.get(called.name, called.name)
 
 
-def traced(network: Network):
+def trace_network(network: Network):
     """A concrete function of the inputs, in their order; its outputs are a list."""
     import tensorflow as tf
 

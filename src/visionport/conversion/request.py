@@ -8,6 +8,8 @@ from typing import Any
 
 from visionport import staging
 from visionport.errors import InputError, OptionError
+from visionport.graph.sources import check_source
+from visionport.inputs.calibration import Examples
 from visionport.inputs.quantization import EIGHT_BITS
 from visionport.tflite.kinds import CALIBRATED, QUANTIZATIONS
 
@@ -24,10 +26,11 @@ class Request:
     signature: str | None = None
     input_arrays: tuple[str, ...] = ()
     output_arrays: tuple[str, ...] = ()
+    constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # inputs fixed to values
     shapes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)  # "" where there is one input
     quantize: str = "none"
     quantize_exclude: tuple[str, ...] = ()  # TFLite ops, or regular expressions over layers' names, that stay float32
-    calibration: Path | None = None
+    calibration: Path | Examples | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     input_type: str | None = None
@@ -35,6 +38,7 @@ class Request:
     select_tf_ops: bool = False
     custom_ops: bool = False
     verify: bool = True
+    verify_input: Path | None = None  # an .npz with an array for every input
     overwrite: bool = False
 
     def check(self) -> None:
@@ -45,12 +49,21 @@ class Request:
             raise OptionError(f"--input-type {self.input_type!r} is unknown. One of: {', '.join(INPUT_TYPES)}.")
         if self.calibration and self.quantize not in CALIBRATED:
             raise OptionError(f"--calibration is of no use to --quantize {self.quantize}; {', '.join(CALIBRATED)} are.")
-        for option, path in (("--calibration", self.calibration), ("--labels", self.labels)):
-            if path and not path.exists():
-                raise InputError(f"{option} {path}: no such {'file' if option == '--labels' else 'folder or file'}.")
+        for option, path in (
+            ("--calibration", self.calibration),
+            ("--labels", self.labels),
+            ("--verify-input", self.verify_input),
+        ):
+            if isinstance(path, Path) and not path.exists():
+                kind = "folder or file" if option == "--calibration" else "file"
+                raise InputError(f"{option} {path}: no such {kind}.")
+        if self.verify_input and not self.verify:
+            raise OptionError("--verify-input is of no use to --no-verify. Leave one out.")
         if self.quantize_exclude and self.quantize not in EIGHT_BITS:
             raise OptionError(f"--quantize-exclude is for --quantize int8 and uint8, not {self.quantize}.")
         self.check_pixels()
+        if isinstance(self.source, Path):
+            check_source(self.source)
         staging.check_file(self.out, overwrite=self.overwrite)
 
     def check_pixels(self) -> None:

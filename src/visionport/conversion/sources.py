@@ -5,43 +5,48 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from visionport.errors import InputError, OptionError, UnsupportedError, nearest
 from visionport.graph import edit, sources
+from visionport.tflite.checks import first_line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model to convert. name: what people are told. function: what was given, where it is a concrete function."""
+    """A model to convert. name: what people are told. function: what was given, where it is a concrete function.
+
+    constants: tensor -> the value that it is fixed to.
+    """
 
     name: str
     source: sources.Source
     function: Any = None
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
-def opened(request) -> Iterator[Model]:
+def open_model(request) -> Iterator[Model]:
     """The model of a request, with the inputs and outputs that it asks for."""
     given = request.source
     if isinstance(given, Path):
         source = sources.open_source(given, None, request.tags or None, request.signature)
         if not source.path.is_dir():
-            source = dataclasses.replace(source, values=lambda nodes: none(given, nodes))
-        yield chosen(Model(name=str(given), source=source), request)
+            source = dataclasses.replace(source, values=lambda nodes: refuse_variables(given, nodes))
+        yield choose_ends(Model(name=str(given), source=source), request)
         return
     if request.tags or request.signature:
         raise OptionError("tags and signature are of SavedModels: a function or a Keras model has none.")
     if is_keras(given):
         with tempfile.TemporaryDirectory() as folder:
-            yield chosen(keras(given, Path(folder)), request)
+            yield choose_ends(open_keras(given, Path(folder)), request)
         return
-    yield chosen(of_function(concrete(given)), request)
+    yield choose_ends(open_function(make_concrete(given)), request)
 
 
-def none(path: Path, variables: Sequence[Any]) -> Mapping[str, Any]:
+def refuse_variables(path: Path, variables: Sequence[Any]) -> Mapping[str, Any]:
     """The values of a graph's variables: it may have no variables."""
     if variables:
         names = ", ".join(n.name for n in variables[:3])
@@ -60,7 +65,7 @@ def is_keras(given: Any) -> bool:
     return any(package in ("keras", "tf_keras") and name == "Model" for package, name in kinds)
 
 
-def keras(model, folder: Path) -> Model:
+def open_keras(model, folder: Path) -> Model:
     """Through a SavedModel in `folder`, which Keras itself writes."""
     name = f"the Keras model {model.name!r}"
     try:
@@ -70,7 +75,7 @@ def keras(model, folder: Path) -> Model:
     return Model(name=name, source=sources.open_source(folder / "model"))
 
 
-def concrete(given: Any):
+def make_concrete(given: Any):
     """A concrete function of what was given."""
     import tensorflow as tf
 
@@ -91,7 +96,7 @@ def concrete(given: Any):
     )
 
 
-def of_function(function) -> Model:
+def open_function(function) -> Model:
     """A concrete function's graph, its variables as constants."""
     import tensorflow as tf
     from tensorflow.python.framework import composite_tensor, convert_to_constants
@@ -149,30 +154,28 @@ def keys(function) -> list[str]:
     return [f"output_{i}" if not p or p[0].isdigit() else p for i, p in enumerate(paths)]
 
 
-def first_line(error: object) -> str:
-    """What an error says, without its end."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
 # --- its ends ---
 
 
-def chosen(model: Model, request) -> Model:
+def choose_ends(model: Model, request) -> Model:
     """The model with the inputs and outputs that were asked for, as key -> tensor."""
     source = model.source
     # A signature is no list: its keys' order is the alphabet's. A function's arguments have an order.
     order = (lambda ends: dict(ends.items())) if model.function else (lambda ends: dict(sorted(ends.items())))
-    inputs = picked(model, request.input_arrays, source.inputs, "--input-arrays") or order(source.inputs)
-    outputs = picked(model, request.output_arrays, source.outputs, "--output-arrays") or order(source.outputs)
+    inputs = pick_tensors(model, request.input_arrays, source.inputs, "--input-arrays") or order(source.inputs)
+    outputs = pick_tensors(model, request.output_arrays, source.outputs, "--output-arrays") or order(source.outputs)
     if not outputs:
         raise OptionError(
             f"{model.name}: no signature says what comes out. Name it with --output-arrays"
             f"{sources.list_sinks(source.graph)}."
         )
-    return dataclasses.replace(model, source=dataclasses.replace(source, inputs=inputs, outputs=outputs))
+    fixed = {edit.full_name(source.inputs.get(k, k)): v for k, v in request.constants.items()}
+    inputs = {k: t for k, t in inputs.items() if edit.full_name(t) not in fixed}
+    chosen_source = dataclasses.replace(source, inputs=inputs, outputs=outputs)
+    return dataclasses.replace(model, source=chosen_source, constants=fixed)
 
 
-def picked(model: Model, names: Sequence[str], signature: Mapping[str, str], option: str) -> dict[str, str]:
+def pick_tensors(model: Model, names: Sequence[str], signature: Mapping[str, str], option: str) -> dict[str, str]:
     """Key -> tensor, of keys of the signature or names of the graph's tensors."""
     nodes = {n.name for n in model.source.graph.node}
     found = {}
@@ -181,8 +184,6 @@ def picked(model: Model, names: Sequence[str], signature: Mapping[str, str], opt
             raise OptionError(f"{option}: {name} is given twice.")
         if name in signature:
             found[name] = signature[name]
-        elif option == "--input-arrays" and name.rpartition(":")[2] not in ("0", name):
-            raise OptionError(f"{option} {name}: only a node's first output can be fed.")
         elif edit.base(name) in nodes:
             found[name.removesuffix(":0")] = name if ":" in name else f"{name}:0"
         else:
@@ -196,10 +197,10 @@ def picked(model: Model, names: Sequence[str], signature: Mapping[str, str], opt
 
 
 @contextmanager
-def answers(model: Model, tags: Sequence[str]) -> Iterator[Callable[[Mapping], Mapping]]:
+def open_answers(model: Model, tags: Sequence[str]) -> Iterator[Callable[[Mapping], Mapping]]:
     """A function from {key: input} to {key: output}: the model itself, called or in a session of TensorFlow's."""
-    if model.function is not None and whole(model):
-        yield calling(model)
+    if model.function is not None and is_whole(model):
+        yield call_function(model)
         return
     import tensorflow as tf
     from tensorflow.python.saved_model import loader_impl
@@ -211,23 +212,23 @@ def answers(model: Model, tags: Sequence[str]) -> Iterator[Callable[[Mapping], M
             wanted = set(tags or ("serve",))
             loader_impl.SavedModelLoader(str(source.path)).load(session, wanted if wanted in sets else sets[0])
         else:
-            v1.import_graph_def(source.graph, name="")
+            v1.import_graph_def(edit.part_of(source.graph, map(edit.base, source.outputs.values())), name="")
 
         def run(inputs):
-            given = {source.inputs.get(k, f"{k}:0"): v for k, v in inputs.items()}
+            given = {source.inputs.get(k, edit.full_name(k)): v for k, v in inputs.items()} | dict(model.constants)
             try:
                 return session.run(dict(source.outputs), given)
             except tf.errors.OpError as e:
-                raise fails(model, e.message) from None
+                raise explain_failure(model, e.message) from None
 
         yield run
 
 
-def whole(model: Model) -> bool:
+def is_whole(model: Model) -> bool:
     """Are its inputs and outputs those of the function?"""
-    return set(model.source.inputs) == set(arguments(model.function)) and set(model.source.outputs) <= set(
-        keys(model.function)
-    )
+    given = {t.name for t in arguments(model.function).values()}
+    inputs = {edit.full_name(t) for t in model.source.inputs.values()} | {*model.constants}
+    return inputs == given and set(model.source.outputs) <= set(keys(model.function))
 
 
 def arguments(function) -> dict[str, Any]:
@@ -235,7 +236,7 @@ def arguments(function) -> dict[str, Any]:
     return {t.op.name: t for t in function.inputs[: len(function.inputs) - len(function.captured_inputs)]}
 
 
-def calling(model: Model) -> Callable[[Mapping], Mapping]:
+def call_function(model: Model) -> Callable[[Mapping], Mapping]:
     import tensorflow as tf
 
     from visionport.tflite.checks import noise
@@ -245,17 +246,25 @@ def calling(model: Model) -> Callable[[Mapping], Mapping]:
     def run(inputs):
         values = []
         for name, t in arguments(function).items():  # one that no output depends on is not in the file
+            if t.name in model.constants:
+                values.append(tf.constant(model.constants[t.name], t.dtype))
+                continue
             shape = [d or 1 for d in t.shape] if t.shape.rank else []
             values.append(tf.constant(inputs[name] if name in inputs else noise(shape, t.dtype.as_numpy_dtype)))
         try:
             found = function._call_flat(values, function.captured_inputs)
         except tf.errors.OpError as e:
-            raise fails(model, e.message) from None
+            raise explain_failure(model, e.message) from None
         flat = [v for v in tf.nest.flatten(found) if v is not None]
         return {k: v.numpy() for k, v in zip(keys(function), flat, strict=True) if k in model.source.outputs}
 
     return run
 
 
-def fails(model: Model, message: str) -> InputError:
-    return InputError(f"{model.name} itself fails on noise: {message.splitlines()[0]}. Add --no-verify.")
+def explain_failure(model: Model, message: str) -> InputError:
+    lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith("Graph execution")]
+    why = next((line for line in lines if not line.startswith(("Detected at", "File "))), "it does not say why")
+    return InputError(
+        f"{model.name} itself fails on made-up inputs: {why[:200]}. Give others with --verify-input FILE.npz, or add "
+        "--no-verify."
+    )

@@ -65,16 +65,21 @@ class Reading:
     """How pictures go into an artifact and what its outputs mean, as the manifest records it.
 
     input: the name of its picture input. type: how to feed that: a key of INPUT_TYPES; "preprocessed": what the
-    network itself takes; "pixels": resized, not normalised. answers: see models/build.py: reading. outputs: their
+    network itself takes; "pixels": resized, not normalised. source: the input type by which the model itself is asked
+    about the same pictures. answers: see models/build.py: reading. outputs: their
     names, where the file itself does not tell. probes: inner tensors that it shows besides.
     """
 
     input: str
     type: str
+    source: str = "image_tensor"
     signature: str = "serving_default"
     answers: Mapping[str, Any] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     probes: tuple[str, ...] = ()
+    dtypes: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of outputs that have another one than the model's, by design
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
@@ -153,6 +158,35 @@ class Asker:
         return {**values, **given}
 
 
+def read_signature(signature, model, *, input_name: str, name: str, **more) -> Reading:
+    """How an artifact is read that takes what a Signature takes. name: that of the artifact's own signature."""
+    kind = INPUT_TYPES[signature.kind]
+    return Reading(
+        input=input_name,
+        type="preprocessed" if kind.preprocessed else signature.kind,
+        source="image_tensor" if kind.preprocessed or kind.frames else signature.name,
+        signature=name,
+        answers=dict(model.reading) | ({"given": sorted(kind.more)} if kind.more else {}),
+        **more,
+    )
+
+
+def feed_lines(reading: Reading, artifact: Mapping[str, Any], sides: Sequence[SideInput]) -> str:
+    """The lines of a snippet that make `value`, and the side inputs."""
+    name = "tflite" if reading.type == "preprocessed" else reading.type
+    inputs = artifact["signatures"][0]["inputs"]
+    shape = next(t["shape"] for t in inputs if t["name"].removesuffix(":0") == reading.input)
+    size = {"height": shape[1], "width": shape[2]} if len(shape) == 4 else {}
+    lines = INPUT_TYPES[name].snippet.format(image="image.jpg", **size)
+    return "\n".join([lines, *map(side_inputs.snippet, sides)])
+
+
+def import_lines(feed: str, first: str) -> str:
+    """The imports of a snippet whose feed is that."""
+    more = [f"from PIL import Image{', ImageSequence' * ('ImageSequence' in feed)}"] if "Image." in feed else []
+    return "\n".join([*(["import glob"] if "glob." in feed else []), first, *more])
+
+
 class Format(abc.ABC):
     """A kind of artifact. Each has one frozen object, FORMAT at the end of its module; what is here is by default."""
 
@@ -166,6 +200,10 @@ class Format(abc.ABC):
     def settle(self, config, options):
         """The options with what the config decides filled in."""
         return options
+
+    def targets(self, options) -> tuple[str, ...]:
+        """What it writes at the top of an export directory."""
+        return (self.target,)
 
     @abc.abstractmethod
     def write(self, model, signatures: Sequence[Any], options, folder: Path, progress) -> Path:

@@ -6,11 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from visionport.formats.base import Format, Reading, SignatureInfo, Tensor, rounds
+from visionport.formats.base import (
+    Format,
+    Reading,
+    SignatureInfo,
+    Tensor,
+    feed_lines,
+    import_lines,
+    read_signature,
+    rounds,
+)
 from visionport.graph.function import freeze_function
 from visionport.graph.sources import list_unread
 from visionport.inputs import side_inputs
-from visionport.inputs.types import INPUT_TYPES
 from visionport.verification.bounds import FAKE_QUANTIZED, SAME_OPERATIONS
 
 LARGE = 1 << 28  # bytes of a graph whose copies count
@@ -35,9 +43,8 @@ class FrozenGraph(Format):
 
     def reading(self, model, signatures, options) -> Reading:
         first = signatures[0]
-        answers = model.reading | {"given": sorted(INPUT_TYPES[first.name].more)}
         outputs = tuple(sorted(first.function.structured_outputs))
-        return Reading(input=first.name, type=first.name, signature=SIGNATURE, answers=answers, outputs=outputs)
+        return read_signature(first, model, input_name=first.name, name=SIGNATURE, outputs=outputs)
 
     def open(self, path: Path, reading: Reading) -> "FrozenGraphRunner":
         return FrozenGraphRunner(path, reading.outputs)
@@ -57,12 +64,12 @@ class FrozenGraph(Format):
     def snippet(self, artifact, content, task) -> str:
         reading = Reading.read(artifact["reading"])
         sides = side_inputs.of(content)
+        feed = feed_lines(reading, artifact, sides)
         more = "".join(f', "{n}:0": {n}' for n in (*(i.name for i in sides), *reading.more))
         return SNIPPET.format(
             path=artifact["path"],
-            feed="\n".join(
-                [INPUT_TYPES[reading.type].snippet.format(image="image.jpg"), *map(side_inputs.snippet, sides)]
-            ),
+            imports=import_lines(feed, "import numpy as np, tensorflow as tf"),
+            feed=feed,
             names=[f"{name}:0" for name in reading.outputs],
             call=f'{{"{reading.input}:0": value{more}}}',
             end=task.print_lines(lambda name: f'answer["{name}:0"]', reading.outputs),
@@ -131,8 +138,7 @@ def read_graph_def(path: Path):
 
 
 SNIPPET = """\
-import numpy as np, tensorflow as tf
-from PIL import Image
+{imports}
 
 graph = tf.compat.v1.GraphDef.FromString(open("{path}", "rb").read())
 {feed}

@@ -6,14 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from visionport.formats.base import Format, Reading, SignatureInfo, Tensor, rounds
+from visionport.formats.base import (
+    Format,
+    Reading,
+    SignatureInfo,
+    Tensor,
+    feed_lines,
+    import_lines,
+    read_signature,
+    rounds,
+)
+from visionport.graph.calls import CALLS
 from visionport.graph.slim import name_by_content, slim
 from visionport.inputs import side_inputs
-from visionport.inputs.types import INPUT_TYPES
 from visionport.signatures import PREDICT, sign_heads
 from visionport.verification.bounds import FAKE_QUANTIZED, SAME_OPERATIONS
 
 DEFAULT = "serving_default"
+TPU = "tpu_candidate"  # reference: official/vision/serving/export_saved_model_lib.py
+
+
+# What a SavedModel consists of.
+PARTS = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
 
 
 class SavedModel(Format):
@@ -24,32 +38,37 @@ class SavedModel(Format):
     target = "saved_model"
 
     def write(self, model, signatures, options, folder: Path, progress=None) -> Path:
-        """Writes folder/saved_model; the first signature is serving_default, each is there under its own name too."""
+        """Writes folder/saved_model; see `named` for its signatures."""
         import tensorflow as tf
 
         root = tf.__internal__.tracking.AutoTrackable()
         for name, variable in model.params.variables.items():
             root._track_trackable(variable, name)
-        functions = {DEFAULT: signatures[0].function} | {s.name: s.function for s in signatures}
+        functions = {name: s.function for name, s in named(signatures).items()}
         if model.heads:
             root.trainable_variables = [v for v in model.params.variables.values() if v.trainable]
             functions[PREDICT] = sign_heads(model)
-        target = folder / self.target
+        target = folder / place(options)
         tf.saved_model.save(root, str(target), signatures=functions)
         slim(target / "saved_model.pb")
+        if options is not None and options.tpu_alias:
+            add_alias(target / "saved_model.pb", TPU)
         name_by_content(target / "fingerprint.pb")
         return target
 
     def reading(self, model, signatures, options) -> Reading:
         first = signatures[0]
-        answers = model.reading | {"given": sorted(INPUT_TYPES[first.name].more)}
-        return Reading(input=first.input_name, type=first.name, signature=DEFAULT, answers=answers)
+        name = next(iter(named(signatures)))
+        return read_signature(first, model, input_name=first.input_name, name=name)
+
+    def targets(self, options) -> tuple[str, ...]:
+        return (place(options).partition("/")[0],) if place(options) != "." else PARTS
 
     def open(self, path: Path, reading: Reading) -> "SavedModelRunner":
         return SavedModelRunner(path)
 
     def signatures(self, path: Path, reading: Reading) -> list[SignatureInfo]:
-        return read_signatures(path)
+        return sorted(read_signatures(path), key=lambda s: s.name != reading.signature)
 
     def tolerance(self, model, options):
         return FAKE_QUANTIZED if rounds(model) else SAME_OPERATIONS
@@ -57,16 +76,42 @@ class SavedModel(Format):
     def snippet(self, artifact, content, task) -> str:
         reading = Reading.read(artifact["reading"])
         sides = side_inputs.of(content)
+        feed = feed_lines(reading, artifact, sides)
         more = "".join(f", {n}=tf.constant({n})" for n in (*(i.name for i in sides), *reading.more))
         names = [t["name"] for t in artifact["signatures"][0]["outputs"]]
         return SNIPPET.format(
             path=artifact["path"],
-            feed="\n".join(
-                [INPUT_TYPES[reading.type].snippet.format(image="image.jpg"), *map(side_inputs.snippet, sides)]
-            ),
+            signature=reading.signature,
+            imports=import_lines(feed, "import numpy as np, tensorflow as tf"),
+            feed=feed,
             call=f"{reading.input}=tf.constant(value){more}",
             end=task.print_lines(lambda name: f'answer["{name}"]', names),
         )
+
+
+def named(signatures) -> dict[str, Any]:
+    """Name -> signature: as called; where none has a name, the first as serving_default and each by its type."""
+    if any(s.called for s in signatures):
+        return {s.called or s.name: s for s in signatures}
+    return {DEFAULT: signatures[0]} | {s.name: s for s in signatures}
+
+
+def place(options) -> str:
+    """The SavedModel's folder in an export."""
+    return FORMAT.target if options is None else options.saved_model_dir or "."
+
+
+def add_alias(path: Path, alias: str) -> None:
+    """Calls the functions of the signatures by another name too, in the meta graph's `function_aliases`."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    (meta,) = saved.meta_graphs
+    calls = {f.signature.name for f in meta.graph_def.library.function}
+    called = {n.attr["f"].func.name for n in meta.graph_def.node if n.op in CALLS} & calls
+    for name in sorted(called):
+        meta.meta_info_def.function_aliases[name] = alias
+    path.write_bytes(saved.SerializeToString(deterministic=True))
 
 
 class SavedModelRunner:
@@ -114,10 +159,9 @@ def _tensors(infos) -> tuple[Tensor, ...]:
 
 
 SNIPPET = """\
-import numpy as np, tensorflow as tf
-from PIL import Image
+{imports}
 
-predict = tf.saved_model.load("{path}").signatures["serving_default"]
+predict = tf.saved_model.load("{path}").signatures["{signature}"]
 {feed}
 answer = predict({call})
 {end}"""

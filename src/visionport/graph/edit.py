@@ -3,7 +3,7 @@
 A graph here is a GraphDef that these functions change in place, or return anew where TensorFlow's optimizer made it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from visionport.errors import OptionError, UnsupportedError, nearest
@@ -18,12 +18,18 @@ REFS = {f"Ref{op}": op for op in PASSES}
 FILLS = ("InitializeTable", "InitializeTableV2", "InitializeTableFromTextFile", "InitializeTableFromTextFileV2")
 FILLS += ("LookupTableImport", "LookupTableImportV2")
 TABLES = ("HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2", "AnonymousHashTable")
+BY_NAME: set[str] = set()  # ops that register.py made known in this process, whose kernels do nothing but fail
 MOST = 2**31 - 1  # bytes of a protobuf message
 
 
 def base(name: str) -> str:
     """The node of an input: "^a" and "a:1" are of "a"."""
     return name.removeprefix("^").partition(":")[0]
+
+
+def full_name(name: str) -> str:
+    """A tensor's name with its output: "a" is "a:0"."""
+    return name if ":" in name else f"{name}:0"
 
 
 def known(graph, names: Iterable[str], what: str) -> None:
@@ -74,8 +80,10 @@ def prune(graph, kept) -> None:
         node.input[:] = [source(i) for i in node.input]
     needed(graph, kept)
     left = sorted(graph.node, key=lambda n: n.name)
+    names = {n.name for n in left}
     for node in left:
         node.attr.pop("_has_manual_control_dependencies", None)
+        _place(node, lambda place: place if place in names else None)
     del graph.node[:]
     graph.node.extend(left)
 
@@ -88,6 +96,16 @@ def rename(graph, names: dict[str, str]) -> None:
         node.name = names.get(node.name, node.name)
         node.input[:] = [_renamed(i, names) for i in node.input]
         node.attr.pop("_output_shapes", None)
+        _place(node, lambda place: names.get(place, place))
+
+
+def _place(node, renamed: Callable[[str], str | None]) -> None:
+    """Gives the nodes beside which a node stands other names; those that are None are gone."""
+    if "_class" in node.attr:
+        places = [renamed(p.decode().removeprefix("loc:@")) for p in node.attr["_class"].list.s]
+        node.attr["_class"].list.s[:] = [f"loc:@{p}".encode() for p in places if p is not None]
+        if not node.attr["_class"].list.s:
+            del node.attr["_class"]
 
 
 def _renamed(name: str, names: dict[str, str]) -> str:
@@ -95,23 +113,106 @@ def _renamed(name: str, names: dict[str, str]) -> str:
     return name.replace(node, names[node], 1) if node in names else name
 
 
-def cut(graph, inputs: Iterable[str]) -> None:
-    """Makes nodes placeholders of what they give."""
+def cut(graph, tensors: Iterable[str]) -> dict[str, str]:
+    """Makes placeholders of tensors, as NODE or NODE:OUTPUT; {tensor: its placeholder}.
+
+    The first output's placeholder has the node's name.
+    """
+    nodes = {n.name: n for n in graph.node}
+    placed = {t: base(t) for t in tensors}
+    given = [t for t in placed if not nodes[base(t)].op.startswith("Placeholder")]
+    found = import_tensors(graph, given)
+    for name in dict.fromkeys(map(base, given)):
+        wanted = {t: v for t, v in found.items() if v.op.name == name}
+        _cut_node(graph, nodes, nodes[name], wanted, placed)
+    return placed
+
+
+def _cut_node(graph, nodes: dict[str, Any], node, wanted: Mapping[str, Any], placed: dict[str, str]) -> None:
+    """Puts placeholders in place of some outputs of a node, which stays where others are used."""
+    name, cut_ = node.name, {v.name for v in wanted.values()}
+    stays = any(base(i) == name and full_name(i) not in cut_ for n in graph.node for i in n.input)
+    if stays and f"{name}:0" in cut_:
+        node.name = _free_name(f"{name}_cut", nodes)
+        nodes[node.name] = node
+    moved = {
+        full: name if full == f"{name}:0" else _free_name(f"{name}_{full.rpartition(':')[2]}", nodes) for full in cut_
+    }
+    for reader in graph.node if stays or len(moved) > 1 or f"{name}:0" not in moved else ():
+        reader.input[:] = [
+            moved[full_name(i)] if i[0] != "^" and full_name(i) in moved else _renamed(i, {name: node.name})
+            for i in reader.input
+        ]
+    if not stays:
+        graph.node.remove(node)
+    for tensor, value in wanted.items():
+        placed[tensor] = moved[value.name]
+        made = graph.node.add(name=placed[tensor], op="Placeholder")
+        made.attr["dtype"].type = value.dtype.base_dtype.as_datatype_enum
+        made.attr["shape"].shape.CopyFrom(value.shape.as_proto())
+        nodes[made.name] = made
+
+
+def _free_name(name: str, taken) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def import_tensors(graph, tensors: Iterable[str]) -> dict[str, Any]:
+    """{tensor: as TensorFlow imports it}, of NODE or NODE:OUTPUT. Raises for what is none, or needs an unknown op."""
     import tensorflow as tf
 
-    names = list(inputs)
-    given = {n.name for n in graph.node if n.op.startswith("Placeholder")}
-    if set(names) <= given:
-        return
+    wanted = list(tensors)
+    if not wanted:
+        return {}
+    part = part_of(graph, map(base, wanted))
+    check_known_ops(part)
     with tf.Graph().as_default() as imported:
-        tf.compat.v1.import_graph_def(graph, name="")
-    for node in graph.node:
-        if node.name in names and node.name not in given:
-            tensor = imported.get_tensor_by_name(f"{node.name}:0")
-            node.Clear()
-            node.name, node.op = tensor.op.name, "Placeholder"
-            node.attr["dtype"].type = tensor.dtype.base_dtype.as_datatype_enum
-            node.attr["shape"].shape.CopyFrom(tensor.shape.as_proto())
+        tf.compat.v1.import_graph_def(part, name="")
+    found = {}
+    for tensor in wanted:
+        outputs = imported.get_operation_by_name(base(tensor)).outputs
+        index = int(full_name(tensor).partition(":")[2])
+        if index >= len(outputs):
+            raise OptionError(f"{tensor} is none of the {len(outputs)} outputs of {base(tensor)}.")
+        found[tensor] = outputs[index]
+    return found
+
+
+def part_of(graph, kept: Iterable[str]):
+    """A copy of what the nodes `kept` need, with the functions."""
+    part = type(graph)(versions=graph.versions, library=graph.library)
+    part.node.extend(graph.node)
+    needed(part, kept)
+    return part
+
+
+def unknown_ops(graph) -> dict[str, str]:
+    """{node: op} of ops that TensorFlow does not know."""
+    from tensorflow.python.framework import op_def_registry
+
+    functions_ = {f.signature.name for f in graph.library.function}
+    return {n.name: n.op for n in graph.node if n.op not in functions_ and op_def_registry.get(n.op) is None}
+
+
+def unrunnable_ops(graph) -> dict[str, str]:
+    """{node: op} of ops that TensorFlow does not run here: those that it does not know, or has only by name."""
+    from tensorflow.python.framework import kernels
+
+    ops = {n.op for n in graph.node}
+    found = {op for op in ops if op in BY_NAME or not kernels.get_registered_kernels_for_op(op).kernel}
+    called = {f.signature.name for f in graph.library.function}
+    return {n.name: n.op for n in graph.node if n.op in found - called}
+
+
+def check_known_ops(graph) -> None:
+    """Raises UnsupportedError for an op that TensorFlow does not know."""
+    for node, op in unknown_ops(graph).items():
+        raise UnsupportedError(
+            f"{node} is of an op that TensorFlow does not know, {op}. Name outputs before it, or load the library that "
+            "defines it."
+        )
 
 
 def inline(graph, kept: Iterable[str], *, lower: bool = True):
@@ -219,6 +320,8 @@ def _follow(graph, name: str, dtype: int, readers) -> None:
     """From a variable that has become a constant to every node that took its handle."""
     import tensorflow as tf
 
+    from visionport.graph import decide
+
     resource = tf.resource.as_datatype_enum
     for node in readers.get(name, ()):
         if all(i.startswith("^") for i in node.input if base(i) == name):
@@ -244,7 +347,7 @@ def _follow(graph, name: str, dtype: int, readers) -> None:
         elif node.op not in ("Identity", "Const"):
             raise UnsupportedError(
                 f"{node.name} ({node.op}) changes or tests the variable {name}, which cannot be a constant then. "
-                "Name outputs that do not need it."
+                f"Name outputs that do not need it.{decide.advise_constants(graph)}"
             )
 
 

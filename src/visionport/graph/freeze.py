@@ -1,13 +1,15 @@
 """Any TensorFlow model to one graph of constants: a SavedModel, or a GraphDef or MetaGraph with a checkpoint."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from visionport import staging
 from visionport.errors import OptionError
-from visionport.graph import edit
+from visionport.graph import decide, edit
 from visionport.graph.sources import Source, list_sinks, open_source
 
 
@@ -17,8 +19,8 @@ class GraphRequest:
 
     source: a SavedModel's folder, or a graph as .pb, .pbtxt or .meta. checkpoint: a graph's; a SavedModel has its own.
     tags, signature: of a SavedModel. inputs: nodes that become placeholders; the signature's otherwise. outputs: nodes
-    to keep; the signature's otherwise. names: nodes -> other names for them. initializers: nodes of a graph to run
-    before its variables are read.
+    to keep; the signature's otherwise. names: nodes -> other names for them. constants: nodes -> values that they are
+    fixed to (decide.py). initializers: nodes of a graph to run before its variables are read.
     """
 
     source: Path
@@ -28,10 +30,16 @@ class GraphRequest:
     inputs: Sequence[str] = ()
     outputs: Sequence[str] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
     initializers: Sequence[str] = ()
 
     def open(self) -> Source:
         return open_source(Path(self.source), self.checkpoint, self.tags, self.signature, self.initializers)
+
+    def trim(self, source: Source) -> "Trimmed":
+        """What is wanted of the source's graph."""
+        parts = {"inputs": self.inputs, "outputs": self.outputs, "names": self.names, "constants": self.constants}
+        return trim_graph(source, **parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +64,9 @@ def freeze(
     optimize: constants are folded. frozen: which variables become constants, by their names.
     """
     source = request.open()
-    graph, kept, renamed = trim_graph(source, request.inputs, request.outputs, request.names)
+    trimmed = request.trim(source)
+    graph, kept, renamed = trimmed.graph, trimmed.kept, trimmed.names
+    decide.check_references(graph, edit.variables(graph))
     chosen = [node for name, node in edit.variables(graph).items() if frozen(name)]
     values = source.values(chosen)
     edit.freeze(graph, [n.name for n in chosen])
@@ -74,17 +84,29 @@ def freeze(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trimmed:
+    """What the outputs need, inlined. kept: its output nodes; names: node -> name that it is to have; placed: tensor ->
+    the placeholder that it has become."""
+
+    graph: Any
+    kept: list[str]
+    names: dict[str, str]
+    placed: dict[str, str]
+
+
 def trim_graph(
     source: Source,
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    names: Mapping[str, str] | None = None,
     *,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    names: Mapping[str, str] = MappingProxyType({}),
+    constants: Mapping[str, Any] = MappingProxyType({}),
     lower: bool = True,
-):
-    """(graph, its output nodes, {node: name that it is to have}): inlined, and without what the outputs do not need.
+) -> Trimmed:
+    """The part of a source's graph between inputs and outputs, without what constants decide.
 
-    lower: v2 control flow becomes v1's.
+    lower: v2 control flow becomes v1's. The arguments are a GraphRequest's.
     """
     graph = source.graph
     edit.known(graph, inputs, "--input")
@@ -96,42 +118,81 @@ def trim_graph(
     kept, renamed = [], {}
     for key, tensor in ends.items():
         name, _, index = tensor.partition(":")
-        if nodes[name].op in edit.CALLS or index not in ("", "0"):
+        replaced = nodes[name].op in (*edit.CALLS, *(decide.BRANCHES if constants else ()))
+        if replaced or index not in ("", "0"):
             name = f"visionport_output_{len(kept)}"
-            kind = output_type(source, nodes[edit.base(tensor)], int(index or 0))
+            kind = output_type(graph, tensor)
             graph.node.add(name=name, op="Identity", input=[tensor]).attr["T"].type = kind
             renamed[name] = key
         kept.append(name)
+    decide.set_inputs(graph, constants, source.inputs)
+    fixed = {edit.full_name(source.inputs.get(name, name)) for name in constants}
+    if both := [t for t in inputs if edit.full_name(t) in fixed]:
+        raise OptionError(f"{', '.join(both)}: an input, and fixed by --set. Leave one out.")
+    own = [t for t in source.inputs.values() if edit.full_name(t) not in fixed]
+    fed = list(inputs) or [t for t in own if not is_handle(nodes[edit.base(t)])]
     for key, tensor in source.inputs.items():  # TF2's: serving_default_KEY
         if edit.base(tensor).endswith(f"_{key}") and nodes[edit.base(tensor)].op == "Placeholder" and not inputs:
             renamed[edit.base(tensor)] = key
-    if inputs:
-        edit.cut(graph, inputs)
+    placed = edit.cut(graph, fed)
     edit.needed(graph, kept)
     left = {n.name for n in graph.node}
-    placeholders = [n.name for n in graph.node if n.op == "Placeholder"]
-    graph = edit.inline(graph, [*kept, *placeholders], lower=lower)
-    edit.needed(graph, kept)
+    while True:
+        placeholders = [n.name for n in graph.node if n.op == "Placeholder"]
+        while constants and decide.drop_branches(graph, kept):
+            pass
+        graph = edit.inline(graph, [*kept, *placeholders], lower=lower)
+        edit.needed(graph, kept)
+        for node in graph.node:
+            node.attr.pop("_class", None)  # a place beside a node that may be gone
+        if not constants or not decide.find_decided(graph):
+            break
+    if constants:
+        decide.drop_dropout(graph, kept)
+    check_fed(graph, kept, [*inputs], placed)
     renamed = {k: v for k, v in renamed.items() if k in left}
-    for old, new in (names or {}).items():
+    for old, new in names.items():
         node = next((k for k, v in renamed.items() if v == old), old)
         edit.known(graph, [node], "--rename")
         renamed[node] = new
-    return graph, kept, renamed
+    return Trimmed(graph=graph, kept=kept, names=renamed, placed=placed)
 
 
-def output_type(source: Source, node, index: int) -> int:
+def is_handle(node) -> bool:
+    """Does it stand for a resource, which has no value to feed?"""
+    return node.op == "VarHandleOp"
+
+
+# What takes examples out of a pipeline of training: nothing feeds them in a graph that stands alone.
+FEEDERS = re.compile("(QueueDequeue(Many|UpTo)?|ReaderRead(UpTo)?)(V2)?|IteratorGetNext(Sync)?|Unstage")
+
+
+def check_fed(graph, kept: Sequence[str], inputs: Sequence[str], placed: Mapping[str, str]) -> None:
+    """Raises OptionError for inputs that reach no output, and for outputs that a queue feeds."""
+    nodes = {n.name: n for n in graph.node}
+    unused = [i for i in inputs if placed[i] not in nodes]
+    feeders = [n for n in graph.node if FEEDERS.fullmatch(n.op)]
+    ends = ", ".join(kept)
+    said = [f"{', '.join(unused)} does not reach {ends}"] if unused else []
+    if feeders:
+        first = feeders[0]
+        readers = [n.name for n in graph.node if first.name in map(edit.base, n.input) and n.op == "Identity"]
+        said.append(f"{first.name} ({first.op}) feeds {ends}; nearest node to feed: {(*readers, first.name)[0]}")
+    if said:
+        near = [n.name for n in graph.node if n.op.startswith("Placeholder")]
+        instead = "" if feeders or not near else f"; what does: {', '.join(near[:8])}"
+        raise OptionError(f"{'; '.join(said)}{instead}. Name that as an input.")
+
+
+def output_type(graph, tensor: str) -> int:
     """The type of a node's output."""
+    node = next(n for n in graph.node if n.name == edit.base(tensor))
+    index = int(edit.full_name(tensor).partition(":")[2])
     if node.op in edit.CALLS and index < len(node.attr["Tout"].list.type):
         return node.attr["Tout"].list.type[index]
-    import tensorflow as tf
-
-    with tf.Graph().as_default() as graph:
-        tf.compat.v1.import_graph_def(source.graph, name="")
-    found = graph.get_operation_by_name(node.name).outputs
-    if index >= len(found):
-        raise OptionError(f"{source.path}: {node.name}:{index} is none of the {len(found)} outputs of {node.name}.")
-    return found[index].dtype.base_dtype.as_datatype_enum
+    if index < len(node.attr["_output_types"].list.type):  # of an op that only TFLite knows
+        return node.attr["_output_types"].list.type[index]
+    return edit.import_tensors(graph, [tensor])[tensor].dtype.base_dtype.as_datatype_enum
 
 
 def write_graph(graph, target: Path, *, overwrite: bool = False) -> Path:

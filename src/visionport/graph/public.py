@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from visionport import staging
 from visionport.checkpoint.selection import Selection
@@ -38,6 +39,7 @@ def freeze(
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
+    constants: Mapping[str, Any] | None = None,
     optimize: bool = False,
     unfrozen: bool = False,
     freeze: Sequence[str] = (),
@@ -48,7 +50,8 @@ def freeze(
 
     source: a SavedModel's folder, or a graph as .pb, .pbtxt or .meta; checkpoint: a graph's. out: a file, .pb or
     .pbtxt; a new directory with `unfrozen`, `freeze` or `keep`. tags, signature: of a SavedModel. inputs, outputs:
-    nodes to feed and to keep; the signature's by default. names: {node: another name}. optimize: constants are folded.
+    nodes to feed and to keep; the signature's by default. names: {node: another name}. constants: {node,
+    or key of the signature: the value that it is fixed to}; what that decides goes. optimize: constants are folded.
     unfrozen: all variables stay. freeze, keep: regular expressions over variables' names, see `visionport freeze
     --help`.
 
@@ -64,6 +67,7 @@ def freeze(
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         names=dict(names or {}),
+        constants=dict(constants or {}),
     )
     out = Path(out)
     if unfrozen or selection:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from visionport.downloads import check_download
 from visionport.errors import InputError, OptionError, UnsupportedError, nearest
+from visionport.filetypes import POINTER, WEB_PAGE, kind_of_file
 from visionport.graph import edit
 from visionport.graph.values import from_checkpoint, from_saved_model, initialized, restored
 
@@ -30,8 +32,8 @@ class Source:
     trainable: frozenset[str] | None = None
 
 
-def open_source(path: Path, checkpoint=None, tags=None, signature=None, initializers=()) -> Source:
-    """What lies at `path`: a SavedModel's folder, a .meta, a graph as .pb or .pbtxt."""
+def check_source(path: Path) -> None:
+    """Raises InputError or UnsupportedError for what is plainly no model of TensorFlow's, without TensorFlow."""
     if not path.exists():
         raise InputError(f"{path}: no such model{find_near_files(path)}.")
     if path.suffix in (".keras", ".h5", ".hdf5"):
@@ -39,13 +41,31 @@ def open_source(path: Path, checkpoint=None, tags=None, signature=None, initiali
             f"{path} is a Keras file, not a graph. Load it with keras.saving.load_model, write a SavedModel with "
             "model.export(DIR), and give DIR."
         )
+    if path.suffix == ".index" or ".data-" in path.name:
+        raise InputError(
+            f"{path} is a part of a checkpoint, which holds no graph. Give its .meta with --checkpoint; or take "
+            "`visionport export`, which builds the graph from a config."
+        )
+    kind = kind_of_file(path)
+    if kind and kind not in (POINTER, WEB_PAGE):
+        raise InputError(f"{path} is {kind}, not a SavedModel or a graph (.pb, .pbtxt, .meta).")
+    if path.is_dir() and not any((path / n).is_file() for n in SAVED_MODEL):
+        if any(path.glob("*.index")) and not any(path.glob("*.meta")):
+            raise InputError(
+                f"{path} holds a checkpoint and no graph. `visionport export --config pipeline.config --checkpoint "
+                f"{path} --out exported --format frozen_graph` builds the graph and freezes it."
+            )
+        found = [f.name for f in sorted(path.rglob("*")) if f.suffix in (".meta", ".pb", ".pbtxt")][:5]
+        there = f" There: {', '.join(found)}." if found else ""
+        raise InputError(f"{path} is no SavedModel: no {SAVED_MODEL[0]} in it.{there}")
+
+
+def open_source(path: Path, checkpoint=None, tags=None, signature=None, initializers=()) -> Source:
+    """What lies at `path`: a SavedModel's folder, a .meta, a graph as .pb or .pbtxt."""
+    check_source(path)
     if path.name in SAVED_MODEL:
         path = path.parent
     if path.is_dir():
-        if not any((path / n).is_file() for n in SAVED_MODEL):
-            found = [f.name for f in sorted(path.rglob("*")) if f.suffix in (".meta", ".pb", ".pbtxt")][:5]
-            there = f" There: {', '.join(found)}." if found else ""
-            raise InputError(f"{path} is no SavedModel: no {SAVED_MODEL[0]} in it.{there}")
         if checkpoint:
             raise OptionError(f"--checkpoint {checkpoint}: a SavedModel ({path}) has its own. Leave it out.")
         return open_saved_model(path, tags, signature)
@@ -89,8 +109,7 @@ def read_meta_graph(path: Path):
     from tensorflow.core.protobuf import meta_graph_pb2
 
     data = path.read_bytes()
-    if data.startswith(b"version https://git-lfs"):
-        raise InputError(f"{path} is a Git LFS pointer, not the file: run `git lfs pull`.")
+    check_download(data, path, "graph", InputError)
     is_text = looks_like_text(data)
     kinds = [graph_pb2.GraphDef, meta_graph_pb2.MetaGraphDef]
     if path.suffix == ".meta":
@@ -102,8 +121,16 @@ def read_meta_graph(path: Path):
             continue
         meta = found if isinstance(found, meta_graph_pb2.MetaGraphDef) else meta_graph_pb2.MetaGraphDef(graph_def=found)
         if meta.graph_def.node and all(n.op for n in meta.graph_def.node):
+            forget_scalars(meta.graph_def)
             return meta
     raise InputError(f"{path} holds no GraphDef or MetaGraphDef: is it whole? A SavedModel is given as its folder.")
+
+
+def forget_scalars(graph) -> None:
+    """In graphs of producer below 24 the shape of a scalar means any shape, as TensorFlow's own importer takes it."""
+    for node in graph.node if graph.versions.producer < 24 else ():
+        if node.op == "Placeholder" and "shape" in node.attr and not node.attr["shape"].shape.dim:
+            node.attr["shape"].shape.unknown_rank = True
 
 
 def looks_like_text(data: bytes) -> bool:
@@ -139,6 +166,8 @@ def open_saved_model(path: Path, tags: Sequence[str] | None, signature: str | No
     from tensorflow.python.saved_model import loader_impl
 
     try:
+        for file in (path / n for n in SAVED_MODEL if (path / n).is_file()):
+            check_download(file.read_bytes()[:4096], file, "SavedModel", InputError)
         content = loader_impl.parse_saved_model(str(path))
     except OSError as e:
         raise InputError(f"{path}: its {SAVED_MODEL[0]} cannot be read: {e}.") from None
@@ -156,6 +185,7 @@ def open_saved_model(path: Path, tags: Sequence[str] | None, signature: str | No
     (meta, *_) = found
     name = choose_signature(path, meta.signature_def, signature)
     chosen, graph = meta.signature_def[name], meta.graph_def
+    forget_scalars(graph)
     keys = restored(graph)
     return Source(
         path=path,
@@ -180,10 +210,29 @@ def trainable_nodes(meta) -> frozenset[str] | None:
 
 
 def list_unread(graph) -> list[str]:
-    """Nodes that give something and that nothing reads."""
-    read_ = {edit.base(i) for n in graph.node for i in n.input}
-    ignored = ("NoOp", "Assign", "AssignVariableOp", "SaveV2", "Const", "Placeholder", "Assert")
-    return [n.name for n in graph.node if n.name not in read_ and n.op not in ignored]
+    """Nodes that give something and that nothing reads, but for those that save variables and restore them."""
+    readers: dict[str, list[str]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(edit.base(name), []).append(node.name)
+    saving = [n.name for n in graph.node if n.op in SAVERS]
+    for name in saving:  # grows while it is walked
+        saving += set(readers.get(name, ())) - set(saving)
+    ignored = {n.name for n in graph.node if n.op in UNREAD} | set(saving)
+    return [n.name for n in graph.node if n.name not in readers and n.name not in ignored]
+
+
+UNREAD = ("NoOp", "Assign", "AssignVariableOp", "Const", "Placeholder", "Assert")
+SAVERS = (
+    "SaveV2",
+    "SaveSlices",
+    "Save",
+    "MergeV2Checkpoints",
+    "RestoreV2",
+    "RestoreSlice",
+    "Restore",
+    "ShardedFilename",
+)
 
 
 def list_sinks(graph) -> str:

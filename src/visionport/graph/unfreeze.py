@@ -6,8 +6,8 @@ from pathlib import Path
 
 from visionport.checkpoint.selection import Selection
 from visionport.errors import OptionError
-from visionport.graph import edit, slim
-from visionport.graph.freeze import GraphRequest, trim_graph
+from visionport.graph import decide, edit, slim
+from visionport.graph.freeze import GraphRequest
 from visionport.graph.sources import DEFAULT_SIGNATURE
 from visionport.staging import check_target, staged
 
@@ -37,8 +37,10 @@ def unfreeze(request: GraphRequest, out: Path, *, selection: Selection = NOTHING
 
     check_target(out, overwrite=False)
     source = request.open()
-    graph, kept, renamed = trim_graph(source, request.inputs, request.outputs, request.names)
+    trimmed = request.trim(source)
+    graph, kept, renamed = trimmed.graph, trimmed.kept, trimmed.names
     nodes = edit.variables(graph)
+    decide.check_references(graph, nodes)
     selection.check_names(nodes)
     values = source.values(list(nodes.values()))
     left = {name: node.op == "VarHandleOp" for name, node in nodes.items() if not selection.frozen(name)}
@@ -50,7 +52,7 @@ def unfreeze(request: GraphRequest, out: Path, *, selection: Selection = NOTHING
     edit.check_tables(graph)
     edit.fill(graph, values)
     edit.rename(graph, renamed)
-    given = {edit.base(i) for i in (*request.inputs, *source.inputs.values())}
+    given = {trimmed.placed.get(i, edit.base(i)) for i in (*request.inputs, *source.inputs.values())}
     given = {renamed.get(name, name) for name in given}
     fed = [n.name for n in graph.node if n.op == "Placeholder" or (n.op in OPTIONAL and n.name in given)]
     specs = input_specs(graph, left, nodes, fed)

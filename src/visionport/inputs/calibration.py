@@ -1,6 +1,7 @@
 """Pictures to calibrate integer quantisation with: a folder of images, or TFRecords of the Object Detection API."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,44 @@ import numpy as np
 
 from visionport.errors import InputError
 from visionport.inputs import pictures as images
+from visionport.inputs.pictures import SUFFIXES
+from visionport.inputs.preprocessing import prepare
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 MOST = 300  # more change the ranges little and take their time
+FEW = 50  # fewer leave ranges out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Examples to calibrate with, each a list with an array for every input of a function; their number is known.
+
+    read: gives them as the model takes them. ends: black and white as its only image holds them; two corner pixels of
+    the first example get these, so that the range of that input, and with it its scale and zero point, are the
+    normalisation's own and not the pictures'. trace: what the converted function takes of an input; None where it is
+    the same.
+    """
+
+    read: Callable[[], Iterator[list[np.ndarray]]]
+    count: int
+    ends: tuple[np.ndarray, np.ndarray] | None = None
+    trace: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[list[np.ndarray]]:
+        for i, example in enumerate(self.read()):
+            if i == 0 and self.ends:
+                example[0][0, 0, 0], example[0][0, 0, -1] = self.ends
+            yield [self.trace(value) for value in example] if self.trace else example
+
+
+def prepare_pictures(path: Path, preprocessing: Mapping[str, Any], *, batch: int = 1, dtype: str = "float32"):
+    """The pictures of a folder or TFRecord as an image of that batch takes them, each alone in a list."""
+    for picture in load(path):
+        value, _ = prepare(picture, dict(preprocessing))
+        value = np.rint(value).astype(dtype) if dtype != "float32" else value
+        yield [np.repeat(value, batch, axis=0)]
 
 
 def sources(path: Path) -> list[Path]:
@@ -22,10 +58,10 @@ def sources(path: Path) -> list[Path]:
         if path.suffix.lower() in SUFFIXES:
             raise InputError(f"--calibration {path} is one picture; give a folder of about 100 typical ones.")
         return [path]
-    found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-    if not found:
-        raise InputError(f"--calibration {path}: no pictures ({', '.join(s[1:] for s in SUFFIXES)}) in that folder.")
-    return spread(found)
+    try:
+        return spread(images.found_at(path))
+    except InputError as e:
+        raise InputError(f"--calibration {e}") from None
 
 
 def load(path: Path) -> Iterator[np.ndarray]:
@@ -40,6 +76,16 @@ def load(path: Path) -> Iterator[np.ndarray]:
 def count(path: Path) -> int:
     """How many `load` gives."""
     return len(sources(path)) if Path(path).is_dir() else len(spread(range(sum(1 for _ in raw(path)))))
+
+
+def few(number: int, quantize: str) -> str:
+    """A warning where that many examples are few to measure ranges on; "" for enough."""
+    if number >= FEW or not number:
+        return ""
+    return (
+        f"--quantize {quantize}: {number} calibration picture{'s' * (number != 1)} are few to measure activations on; "
+        "take about 100 typical ones, or the file may be worse than it need be"
+    )
 
 
 def records(path: Path) -> Iterator[np.ndarray]:

@@ -8,10 +8,20 @@ import numpy as np
 
 from visionport import config
 from visionport.errors import ArtifactError
+from visionport.inputs import resizing
 
 RESIZERS = {
     c.__name__: c
-    for c in (config.FixedShape, config.KeepAspectRatio, config.ConditionalShape, config.PadToMultiple, config.Identity)
+    for c in (
+        config.FixedShape,
+        config.KeepAspectRatio,
+        config.ConditionalShape,
+        config.PadToMultiple,
+        config.Identity,
+        config.CropAndResize,
+        config.FitAndPad,
+        config.MiddleClip,
+    )
 }
 
 
@@ -69,6 +79,15 @@ def in_words(resizer: config.Resizer) -> str:
     if isinstance(resizer, config.KeepAspectRatio):
         padded = f", padded to {resizer.max_dimension}x{resizer.max_dimension}" if resizer.pad_to_max else ""
         return f"short side {resizer.min_dimension}, long side at most {resizer.max_dimension}{padded}"
+    if isinstance(resizer, config.CropAndResize):
+        cut = f"the middle square of {resizer.crop:g} of the short side, " if resizer.crop else ""
+        return f"{cut}{resizer.height}x{resizer.width}{'' if cut else ', aspect lost'}"
+    if isinstance(resizer, config.FitAndPad):
+        height, width = resizer.padded
+        fitted = "aspect kept, padded" if resizer.keep_aspect_ratio else "aspect lost"
+        return f"{resizer.height}x{resizer.width}, {fitted}" + f" to {height}x{width}" * resizer.keep_aspect_ratio
+    if isinstance(resizer, config.MiddleClip):
+        return f"{resizer.frames} frames of {resizer.side}x{resizer.side}, {resizer.temporal_stride} apart"
     return type(resizer).__name__
 
 
@@ -77,18 +96,30 @@ def prepare(image: np.ndarray, description: Mapping, dtype: Any = np.float32) ->
 
     dtype: float32, normalised; uint8, pixels.
     """
-    import tensorflow as tf
-
-    from visionport.ops import image as image_ops
-
     if np.dtype(dtype).name not in ("float32", "uint8"):
         raise ArtifactError(f"an input of {np.dtype(dtype).name} is not supported here; float32, uint8 and int8 are.")
     resizer, normalization = parse(description)
-    prepared, shapes = image_ops.preprocess(tf.constant(image[None]), resizer, normalization)
-    value = prepared.numpy()
-    if np.dtype(dtype) == np.uint8:
+    if resizing.knows(resizer):
+        out, size = resizing.preprocess(image, resizer, normalization)
+        value, extent = out[None], np.array(size) / out.shape[:2]
+    else:
+        value, extent = prepare_by_tensorflow(image, resizer, normalization)
+    if np.dtype(dtype) == np.uint8 and not isinstance(resizer, config.MiddleClip):
         value = to_pixels(value, describe(resizer, of_pixels(resizer, normalization)))
-    return value, shapes.numpy()[0, :2] / prepared.shape[1:3]
+    return value, extent
+
+
+def prepare_by_tensorflow(image: np.ndarray, resizer: config.Resizer, normalization: config.Normalization):
+    """What `prepare` gives, float32, of clips and of resizers that are not in resizing.py."""
+    import tensorflow as tf
+
+    from visionport.ops import image as image_ops
+    from visionport.ops import video as video_ops
+
+    if isinstance(resizer, config.MiddleClip):
+        return video_ops.preprocess(tf.constant(image[None]), resizer).numpy(), np.ones(2)
+    prepared, shapes = image_ops.preprocess(tf.constant(image[None]), resizer, normalization)
+    return prepared.numpy(), shapes.numpy()[0, :2] / prepared.shape[1:3]
 
 
 def to_pixels(value: np.ndarray, description: Mapping) -> np.ndarray:

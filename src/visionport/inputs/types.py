@@ -34,6 +34,11 @@ def prepare_examples(preprocess, data):
     return prepare_each(lambda one: preprocess(image.decode_example(one)[None]), data)
 
 
+def prepare_clips(preprocess, data):
+    """Strings [b], each a serialized tf.train.SequenceExample with a frame a step; `preprocess` decodes them."""
+    return prepare_each(lambda one: preprocess(one), data)
+
+
 def prepare_each(function: Callable, data):
     """`function` on each string of a batch; smaller images are padded below and right with 0, the mean."""
     import tensorflow as tf
@@ -85,6 +90,18 @@ def feed_examples(pictures: np.ndarray) -> np.ndarray:
     return np.array([example(picture) for picture in pictures], object)
 
 
+def feed_clip_examples(clips: np.ndarray) -> np.ndarray:
+    """Of clips uint8 [b, frames, h, w, 3]."""
+    import tensorflow as tf
+
+    def example(clip):
+        steps = [tf.train.Feature(bytes_list=tf.train.BytesList(value=[encode_png(frame)])) for frame in clip]
+        lists = tf.train.FeatureLists(feature_list={"image/encoded": tf.train.FeatureList(feature=steps)})
+        return tf.train.SequenceExample(feature_lists=lists).SerializeToString()
+
+    return np.array([example(clip) for clip in clips], object)
+
+
 def encode_png(picture: np.ndarray) -> bytes:
     from PIL import Image
 
@@ -126,6 +143,15 @@ class InputType:
     feed: Callable
     snippet: str
     more: Mapping[str, MoreInput] = field(default_factory=dict)
+    frames: bool = False  # clips: [b, frames, h, w, 3], or a string a clip
+    preprocessed: bool = False  # of the network's own size, resized and normalised by whoever feeds it
+    input_name: str = ""  # where it is not its lineage's
+
+    def shape(self, batch: int | None, size: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Of its tensor. size: (height, width) of the pictures."""
+        if not self.is_image:
+            return (batch,)
+        return (batch, *((None,) if self.frames else ()), *size, 3)
 
 
 INPUT_TYPES = {
@@ -172,22 +198,76 @@ boxes = np.array([[[0.1, 0.2, 0.7, 0.6]]], np.float32)  # [1, n, 4] as (ymin, xm
     ),
 }
 
+ENCODED = INPUT_TYPES["encoded_image_string_tensor"]
+# Official Vision's names. Reference: official/vision/serving/export_base.py.
+INPUT_TYPES |= {
+    "image_bytes": ENCODED,
+    "serve_examples": INPUT_TYPES["tf_example"],
+    "tflite": InputType(
+        dtype="float32",
+        is_image=True,
+        prepare=prepare_images,
+        feed=feed_floats,
+        snippet="""\
+# Resized and normalised as `preprocessing` in manifest.json says.
+value = np.zeros((1, {height}, {width}, 3), np.float32)""",
+        preprocessed=True,
+    ),
+    "clip_tensor": InputType(
+        dtype="uint8",
+        is_image=True,
+        prepare=prepare_images,
+        feed=feed_pixels,
+        snippet='frames = [*ImageSequence.Iterator(Image.open("{image}"))]\n'
+        'value = np.stack([np.asarray(f.convert("RGB")) for f in frames])[None]  # uint8 [1, frames, height, width, 3]',
+        frames=True,
+        input_name="INPUT_FRAMES",
+    ),
+    "clip_example": InputType(
+        dtype="string",
+        is_image=False,
+        prepare=prepare_clips,
+        feed=feed_clip_examples,
+        snippet="""\
+frames = [open(name, "rb").read() for name in sorted(glob.glob("frames/*.jpg"))]
+steps = [tf.train.Feature(bytes_list=tf.train.BytesList(value=[frame])) for frame in frames]
+lists = tf.train.FeatureLists(feature_list={{"image/encoded": tf.train.FeatureList(feature=steps)}})
+value = np.array([tf.train.SequenceExample(feature_lists=lists).SerializeToString()], object)""",
+        frames=True,
+        input_name="encoded_inputs",
+    ),
+}
+
+
+def type_of(config, name: str) -> InputType:
+    """The input type that a config's model means by that name."""
+    return INPUT_TYPES[config.input_kinds.get(name, name)]
+
+
+def split_name(given: str) -> tuple[str, str]:
+    """The input type, and what its signature is to be called, of TYPE or TYPE:SIGNATURE; "" where that is not said."""
+    name, _, signature = given.partition(":")
+    return name, signature
+
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
     """The input types asked for, known and without duplicates; raises OptionError otherwise."""
-    for name in names:
-        if name not in INPUT_TYPES:
-            raise OptionError(
-                f"--input {name!r} is unknown{nearest(name, INPUT_TYPES)}. One of: {', '.join(INPUT_TYPES)}."
-            )
+    known = [name for name, kind in INPUT_TYPES.items() if not kind.frames]
+    asked = [split_name(given) for given in dict.fromkeys(names)]
+    signatures = [signature or name for name, signature in asked]
+    if doubled := [s for s in signatures if signatures.count(s) > 1]:
+        raise OptionError(f"--input: two signatures are called {doubled[0]}. Give one another name, as TYPE:NAME.")
+    for name, _ in asked:
+        if name not in known:
+            raise OptionError(f"--input {name!r} is unknown{nearest(name, known)}. One of: {', '.join(known)}.")
     if not names:
-        raise OptionError(f"--input is empty. One or more of: {', '.join(INPUT_TYPES)}.")
+        raise OptionError(f"--input is empty. One or more of: {', '.join(known)}.")
     return tuple(dict.fromkeys(names))
 
 
 def check_model(names: Sequence[str], config) -> None:
     """Raises UnsupportedError where the model does not take an input type."""
-    for name in names:
+    for name, _ in map(split_name, names):
         if name not in config.input_types:
             why = f" {WHY[name]};" if name in WHY else ""
             raise UnsupportedError(

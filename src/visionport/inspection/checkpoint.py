@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from visionport.checkpoint.read import VALUE, Checkpoint, Entry
+from visionport.inspection.tables import name_table
+from visionport.progress import size_text
 
 _KINDS = {"tf1": "TF1 (by names)", "tf2": "TF2 (object graph)", "named": "SavedModel of visionport"}
 _SHOWN = 5  # names of slots, averages and counters; the variables are shown whole
@@ -46,27 +48,17 @@ def render(description: Mapping[str, Any]):
     if not description["complete"]:
         head.add_row("values", "cannot be read")
 
-    table = Table("name", "shape", "dtype", title=f"{len(description['variables'])} variables", title_justify="left")
-    table.add_column("size", justify="right")
-    table.columns[0].overflow = "fold"
-    for tensor in description["variables"]:
-        name = tensor["name"].removesuffix(VALUE)
-        table.add_row(Text(name), shape_text(tensor["shape"]), tensor["dtype"], size_text(tensor["size"]))
-
-    parts: list[Table | Text] = [head, table]
+    rows = [
+        (shape_text(t["shape"]), t["dtype"], size_text(t["size"]), t["name"].removesuffix(VALUE))
+        for t in description["variables"]
+    ]
+    title = f"{len(rows)} variables"
+    parts: list[Any] = [head, name_table(title, ("shape", "dtype", "size", "name"), rows, right=("size",))]
     for key in ("optimizer_slots", "moving_averages", "counters"):
         if description[key]:
             parts.append(Text(_summary(key.replace("_", " "), description[key])))
     parts += [Text(f"Note: {warning}", style="yellow") for warning in description["warnings"]]
     return Group(*parts)
-
-
-def size_text(size: int) -> str:
-    """1536 -> "1.5 KB"."""
-    for unit, scale in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} B"
 
 
 def shape_text(shape: Iterable[int | str]) -> str:

@@ -1,12 +1,15 @@
 """What a SavedModel or a graph holds: signatures, inputs, outputs, variables, operations."""
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from visionport.errors import InputError, VisionportError
-from visionport.inspection.checkpoint import shape_text, size_text
+from visionport.inspection.checkpoint import shape_text
+from visionport.inspection.tables import name_table
+from visionport.progress import size_text
 
 GRAPHS = (".pb", ".pbtxt", ".meta")
 
@@ -77,8 +80,6 @@ def _graph(graph) -> dict[str, Any]:
 
     from visionport.graph import edit
 
-    read = {edit.base(i) for n in graph.node for i in n.input}
-    ignored = ("NoOp", "Assign", "AssignVariableOp", "SaveV2", "Const", "Placeholder", "Assert", "MergeV2Checkpoints")
     inputs = [
         {"name": n.name, "dtype": tf.as_dtype(n.attr["dtype"].type).name, "shape": _shape(n.attr["shape"].shape)}
         for n in graph.node
@@ -87,7 +88,7 @@ def _graph(graph) -> dict[str, Any]:
     constants = [n.attr["value"].tensor for n in graph.node if n.op == "Const"]
     return {
         "inputs": inputs,
-        "outputs": [n.name for n in graph.node if n.name not in read and n.op not in ignored],
+        "outputs": likely_outputs(graph),
         "ops": _count(graph),
         "constant_bytes": sum(c.ByteSize() for c in constants),
         "variables": [
@@ -96,6 +97,63 @@ def _graph(graph) -> dict[str, Any]:
             if n.op in edit.VARIABLES
         ],
     }
+
+
+def likely_outputs(graph) -> list[str]:
+    """The nodes that one would name as outputs: what nothing reads but training, its losses, savers and summaries."""
+    from visionport.graph import edit
+
+    reads = {n.name: [edit.base(i) for i in n.input] for n in graph.node}
+    readers: dict[str, set[str]] = {name: set() for name in reads}
+    for name, sources in reads.items():
+        for source in sources:
+            readers.setdefault(source, set()).add(name)
+    trains = behind(readers, [n.name for n in graph.node if TRAINING.search(n.name) or n.op.startswith("Apply")])
+    updates = {n.name for n in graph.node if UPDATES.search(n.op)}
+    for n in reversed(graph.node):  # and what is computed for these alone
+        if readers[n.name] and readers[n.name] <= updates:
+            updates.add(n.name)
+    kept = {n.name for n in graph.node if n.op not in IGNORED} - trains - updates
+    if trains:  # a loss reads labels besides the picture: what depends on the picture alone is left
+        kept &= picture_alone(graph, readers) or kept
+    return [n.name for n in graph.node if n.name in kept and not readers[n.name] & kept]
+
+
+IGNORED = (
+    "NoOp",
+    "Const",
+    "Placeholder",
+    "Assert",
+    "PlaceholderWithDefault",
+    "VariableV2",
+    "VarHandleOp",
+    "ReadVariableOp",
+)
+TRAINING = re.compile(r"(^|/)(gradients|save|AssignMovingAvg)(_\d+)?/")
+UPDATES = re.compile(r"^(Resource)?(Apply|Scatter|Assign)|Save|Restore|Summary|MergeV2Checkpoints|NoOp|Assert")
+
+
+def behind(readers: Mapping[str, set[str]], names: Sequence[str]) -> set[str]:
+    """These nodes and all that depend on them."""
+    found, left = set(names), list(names)
+    while left:
+        new = readers.get(left.pop(), set()) - found
+        found |= new
+        left += new
+    return found
+
+
+def picture_alone(graph, readers: Mapping[str, set[str]]) -> set[str]:
+    """What depends on one placeholder and on no other but switches and numbers; of that which most depends on."""
+    fed = [n for n in graph.node if n.op == "Placeholder" and not is_number(n)]
+    reached = {n.name: behind(readers, [n.name]) for n in fed}
+    alone = [reached[name] - set().union(*(v for k, v in reached.items() if k != name)) for name in reached]
+    return max(alone, key=len, default=set())
+
+
+def is_number(node) -> bool:
+    shape = node.attr["shape"].shape
+    return node.attr["dtype"].type == 10 or ("shape" in node.attr and not shape.unknown_rank and not shape.dim)
 
 
 def _count(graph) -> dict[str, int]:
@@ -146,23 +204,18 @@ def render(description: Mapping[str, Any]):
             head.add_row("input", Text(f"{t['name']}  {t['dtype']} {_text(t['shape'])}"))
         head.add_row("outputs", Text(", ".join(d["outputs"][:12])))
     if d["variables"]:
-        table = Table("name", "shape", "dtype", title=f"{len(d['variables'])} variables", title_justify="left")
-        table.columns[0].overflow = "fold"
-        for v in d["variables"]:
-            table.add_row(Text(v["name"]), _text(v["shape"]), v["dtype"])
-        parts.append(table)
+        rows = [(_text(v["shape"]), v["dtype"], v["name"]) for v in d["variables"]]
+        parts.append(name_table(f"{len(rows)} variables", ("shape", "dtype", "name"), rows))
     return Group(*parts)
 
 
 def _tensors(title: str, signature):
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("", "key", "dtype", "shape", "tensor", title=title, title_justify="left")
-    for side in ("inputs", "outputs"):
-        for key, t in signature[side].items():
-            table.add_row(side[:-1], Text(key), t["dtype"], _text(t["shape"]), Text(t["tensor"]))
-    return table
+    rows = [
+        (side[:-1], t["dtype"], _text(t["shape"]), key, t["tensor"])
+        for side in ("inputs", "outputs")
+        for key, t in signature[side].items()
+    ]
+    return name_table(title, ("", "dtype", "shape", "key", "tensor"), rows)
 
 
 def _text(shape) -> str:

@@ -1,7 +1,7 @@
 """`visionport.inspect`: what is this file?"""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,37 +25,47 @@ class Inspection:
         from rich.console import Console
 
         out = io.StringIO()
-        Console(file=out, width=100, highlight=False).print(self.render(self.facts))
+        Console(file=out, width=100, highlight=False).print(self.render(self.facts), crop=False)
         return out.getvalue().rstrip()
 
 
 def inspect(
-    path: str | os.PathLike, *, config: str | os.PathLike | None = None, config_override: str = ""
+    path: str | os.PathLike,
+    *,
+    config: str | os.PathLike | None = None,
+    config_override: str = "",
+    experiment: str | None = None,
+    config_files: Sequence[str | os.PathLike] = (),
+    params_override: str | Sequence[str] = (),
+    image_size: tuple[int, int] | None = None,
 ) -> Inspection:
     """What a checkpoint, a TFLite file, a SavedModel or a graph holds.
 
-    config: does the checkpoint fit this config? Then `fits` says so, and `problems` what does not.
+    config, or experiment, config_files and params_override of Official Vision: does the checkpoint fit this config?
+    Then `fits` says so, and `problems` what does not. image_size: (height, width) of Official Vision's network.
 
     Raises InputError, CheckpointError or ConfigError for what cannot be read, OptionError for a config that is given
     for anything but a checkpoint.
     """
     path = Path(path)
     kind = kind_of(path)
-    if kind and (config or config_override):
+    asked = {"path": config, "override": config_override, "experiment": experiment}
+    asked |= {"config_files": config_files, "params_override": params_override, "image_size": image_size}
+    if kind and any(asked.values()):
         raise OptionError(f"--config is for checkpoints, and {path} is a {kind}. Leave it out.")
     if kind == "TFLite file":
         from visionport.inspection import tflite
-        from visionport.tflite import contents
+        from visionport.tflite import description
 
-        return Inspection(facts=contents.describe(path), render=tflite.render)
+        return Inspection(facts=description.describe_tflite(path), render=tflite.render)
     if kind:
         from visionport.inspection import graph
 
         return Inspection(facts=graph.describe(path), render=graph.render)
-    if config:
+    if any(asked.values()):
         from visionport.inspection import fit
 
-        return Inspection(facts=fit.fit(path, Path(config), config_override), render=fit.render)
+        return Inspection(facts=fit.fit_config(path, **asked), render=fit.render)
     from visionport.checkpoint.open import open_checkpoint
     from visionport.inspection import checkpoint
 

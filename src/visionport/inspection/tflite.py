@@ -1,9 +1,11 @@
-"""What a TFLite file holds, as tables for people: what `formats.tflite_contents.describe` found."""
+"""What a TFLite file holds, as tables for people: what `tflite.description` says."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from visionport.inspection.checkpoint import shape_text, size_text
+from visionport.inspection.checkpoint import shape_text
+from visionport.inspection.tables import name_table
+from visionport.progress import size_text
 
 
 def render(description: Mapping[str, Any]):
@@ -27,7 +29,7 @@ def render(description: Mapping[str, Any]):
 def _table(title: str, *columns: str):
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, padding=(0, 1))
     for name in columns:
         right = name in ("count", "size", "ops", "scale", "zero point")
         table.add_column(name, justify="right" if right else "left", overflow="fold")
@@ -50,26 +52,19 @@ def _head(d):
 
 
 def _tensors(d):
-    from rich.text import Text
-
     for side in ("inputs", "outputs"):
-        table = _table(side, "name", "dtype", "shape", "scale", "zero point")
+        rows = []
         for t in d[side]:
             scale = f"{t['scale']:.7g}" if "scale" in t else ""
             shape = shape_text("?" if n < 0 else n for n in t["shape"])
-            table.add_row(Text(t["name"]), t["dtype"], shape, scale, str(t.get("zero_point", "")))
-        yield table
+            rows.append((t["dtype"], shape, scale, str(t.get("zero_point", "")), t["name"]))
+        yield name_table(side, ("dtype", "shape", "scale", "zero point", "name"), rows, right=("scale", "zero point"))
 
 
 def _signatures(d):
-    from rich.text import Text
-
     for s in d["signatures"]:
-        table = _table(f"signature {s['name']}", "", "key", "tensor")
-        for side in ("inputs", "outputs"):
-            for key, name in s[side].items():
-                table.add_row(side[:-1], Text(key), Text(name))
-        yield table
+        rows = [(side[:-1], key, name) for side in ("inputs", "outputs") for key, name in s[side].items()]
+        yield name_table(f"signature {s['name']}", ("", "key", "tensor"), rows)
 
 
 def _ops(d):
@@ -92,15 +87,11 @@ def _custom(d):
 
 
 def _weights(d):
-    from rich.text import Text
-
     w = d["weights"]
     kinds = ", ".join(f"{dtype} {size_text(size)}" for dtype, size in w["by_dtype"].items())
-    title = f"{w['tensors']} constants, {size_text(w['bytes'])}: {kinds or 'none'}"
-    table = _table(f"{title}; the largest", "name", "shape", "dtype", "size")
-    for t in w["largest"]:
-        table.add_row(Text(t["name"]), shape_text(t["shape"]), t["dtype"], size_text(t["size"]))
-    return table
+    title = f"{w['tensors']} constants, {size_text(w['bytes'])}: {kinds or 'none'}; the largest"
+    rows = [(shape_text(t["shape"]), t["dtype"], size_text(t["size"]), t["name"]) for t in w["largest"]]
+    return name_table(title, ("shape", "dtype", "size", "name"), rows, right=("size",))
 
 
 def _metadata(d):

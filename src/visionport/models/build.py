@@ -32,6 +32,7 @@ class Model:
     detect: the same -> dict of the reference's outputs, float32; a concrete function, traced once.
     answer: preprocessed images [b, H, W, c] that no padding is in -> the same outputs; to be traced.
     reading: how these are to be read, as a manifest records it and the task's `answer` takes it.
+    of_pictures: outputs that tell of the pictures, so that preprocessed images do not have them.
     trace: {name: TensorSpec} of more inputs that `postprocess` takes -> `detect` with them behind its own.
     input_size: (H, W, c), None where the image decides.
     """
@@ -46,8 +47,9 @@ class Model:
     detect: Any
     answer: Callable
     reading: Mapping[str, Any]
+    of_pictures: tuple[str, ...]
     trace: Callable
-    input_size: tuple[int | None, int | None, int]
+    input_size: tuple[int | None, ...]
 
 
 def build(
@@ -81,7 +83,7 @@ def build(
 
     heads = None
     if selection:  # a function of its own, so that its constants are in a SavedModel once
-        with about(config):
+        with about(config), fitting(params, config, checkpoint):
             heads = tf.function(predict, autograph=False).get_concrete_function(*specs)
 
     def detect(images, true_shapes, *side, **more):
@@ -104,9 +106,9 @@ def build(
     def trace(more: Mapping[str, Any]):
         return traced(tuple(more.items()))
 
-    with about(config):
+    with about(config), fitting(params, config, checkpoint):
         concrete = trace({})
-    params.check(str(checkpoint.prefix), config.architecture, checkpoint.hint)
+    params.check(str(checkpoint.prefix), config.architecture, checkpoint.hint, config.num_classes)
     selection.check_names(params.keys)
     return Model(
         config=config,
@@ -119,6 +121,7 @@ def build(
         detect=concrete,
         answer=answer,
         reading=meta.reading(config),
+        of_pictures=getattr(meta, "OF_PICTURES", ()),
         trace=trace,
         input_size=size,
     )
@@ -133,12 +136,13 @@ def check(config: Config, checkpoint) -> Params:
         params = params_for(config, checkpoint, dry=True)
     scope = params.scope()
     # A function's graph, where `==` compares tensors; in a plain graph it compares objects.
-    with about(config), tf.__internal__.FuncGraph("check").as_default():
+    graph = tf.__internal__.FuncGraph("check")
+    with about(config), fitting(params, config, checkpoint), graph.as_default():
         images = tf.raw_ops.Placeholder(dtype=tf.float32, shape=(None, *input_size(config)))
         shapes = tf.raw_ops.Placeholder(dtype=tf.int32, shape=(None, 3))
         side = [tf.raw_ops.Placeholder(dtype=i.dtype, shape=i.shape) for i in side_inputs_of(config)]
         meta.postprocess(config.model, scope, meta.predict(config.model, scope, images, shapes, *side), images, shapes)
-    params.check(str(checkpoint.prefix), config.architecture, checkpoint.hint)
+    params.check(str(checkpoint.prefix), config.architecture, checkpoint.hint, config.num_classes)
     return params
 
 
@@ -149,6 +153,16 @@ def about(config: Config) -> Iterator[None]:
         yield
     except UnsupportedError as e:
         raise UnsupportedError(f"{config.path}: {e}") from e
+
+
+@contextmanager
+def fitting(params: Params, config: Config, checkpoint) -> Iterator[None]:
+    """Weights of another model may have shapes that do not even meet: the table says more than what TensorFlow says."""
+    try:
+        yield
+    except ValueError:
+        params.check(str(checkpoint.prefix), config.architecture, checkpoint.hint, config.num_classes)
+        raise
 
 
 def side_inputs_of(config: Config) -> tuple[SideInput, ...]:
@@ -174,8 +188,13 @@ def reading(config: Config) -> dict[str, Any]:
     return meta_of(config).reading(config)
 
 
-def input_size(config: Config) -> tuple[int | None, int | None, int]:
+def input_size(config: Config) -> tuple[int | None, ...]:
+    """(H, W, c) of what the network takes, None where the image decides; by the architecture's own function, if any."""
     from visionport.ops import image
+
+    own = getattr(meta_of(config), "input_size", None)
+    if own:
+        return own(config.model)
 
     height, width = image.fixed_size(config.model.resizer) or (None, None)
     return height, width, image.channels(config.model.resizer)
@@ -206,4 +225,10 @@ def params_for(config: Config, checkpoint, **how) -> Params:
 
 
 # Meta-architectures: modules with normalization, predict, postprocess, exported, reading, names and known_unread.
-FAMILIES = {name: f"visionport.models.{name}.architecture" for name in ("ssd", "faster_rcnn", "center_net")}
+FAMILIES = {
+    name: f"visionport.models.{name}.architecture"
+    for name in (
+        *("ssd", "faster_rcnn", "center_net"),
+        *("classification", "segmentation", "video", "retinanet", "mask_rcnn"),
+    )
+}

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from visionport import config
+from visionport.config.retinanet import PyramidAnchors
 
 
 def generate(anchors: config.Anchors, maps, height, width, *, constant=True):
@@ -17,6 +18,28 @@ def generate(anchors: config.Anchors, maps, height, width, *, constant=True):
     known = all(isinstance(d, int) for d in (height, width, *(d for m in maps for d in m)))
     xp = np if known and constant else _tensor_module()
     return GENERATORS[type(anchors)](xp, anchors, maps, height, width)
+
+
+def pyramid(anchors: PyramidAnchors, height: int, width: int, *, constant=True) -> dict:
+    """The anchors of each level, by the level as text: float32 [n, 4] corners, in pixels, row by row.
+
+    height, width: of the network's input. constant: as numpy arrays; else as tensors, made of a few numbers.
+    Reference: official/vision/ops/anchor.py.
+    """
+    xp = np if constant else _tensor_module()
+    roots = np.sqrt(np.tile(anchors.aspect_ratios, anchors.num_scales))
+    octave = np.repeat(2 ** (np.arange(anchors.num_scales) / anchors.num_scales), len(anchors.aspect_ratios))
+    out = {}
+    for level in range(anchors.min_level, anchors.max_level + 1):
+        sides = anchors.anchor_size * 2**level * octave
+        high, wide = (np.float32(sides / 2 * r) for r in (1 / roots, roots))
+        grid = [math.ceil(size / 2**level) for size in (height, width)]
+        strides = [np.float32(size / n) for size, n in zip((height, width), grid, strict=True)]
+        y, x = (_range(xp, n) * stride + stride / 2 for n, stride in zip(grid, strides, strict=True))
+        y, x = y[:, None, None], x[None, :, None]
+        corners = [xp.broadcast_to(c, (*grid, len(sides))) for c in (y - high, x - wide, y + high, x + wide)]
+        out[str(level)] = xp.reshape(xp.stack(corners, -1), (-1, 4))
+    return out
 
 
 def per_location(anchors: config.Anchors) -> list[int]:

@@ -1,9 +1,14 @@
 """Boxes as (ymin, xmin, ymax, xmax): decoding, clipping, areas, and the step from logits to scores."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from visionport.config import BoxCoder, Calibration, PostProcessing
+
+# The logarithm of the largest box by the smallest one's side, which Detectron bounds what it decodes by.
+LARGEST_GROWTH = math.log(1000 / 16)
 
 
 def centers(boxes):
@@ -38,6 +43,40 @@ def decode(coder: BoxCoder, codes, anchors):
     points = tf.reshape(codes[..., 4:], shape) / np.array(coder.scales[:2], np.float32)
     center, size = (tf.expand_dims(tf.concat(pair, -1), -2) for pair in ((ya, xa), (ha, wa)))
     return boxes, points * size + center
+
+
+def decode_bounded(codes, anchors, weights=None):
+    """Boxes from their encodings, whose sizes grow 62.5-fold at most: float32 [..., n, 4] corners, not clipped.
+
+    codes: float32 [..., n, 4] as (dy, dx, dh, dw); anchors: float32 corners that broadcast to them, in pixels; weights:
+    four numbers that the codes were multiplied by, None for 1 each.
+    Reference: official/vision/ops/box_ops.py, decode_boxes.
+    """
+    if weights:
+        codes /= np.array(weights, np.float32)
+    low, high = anchors[..., :2], anchors[..., 2:]
+    sizes = high - low
+    middle = codes[..., :2] * sizes + (low + 0.5 * sizes)
+    sizes = tf.exp(tf.minimum(codes[..., 2:], LARGEST_GROWTH)) * sizes
+    low = middle - 0.5 * sizes
+    return tf.concat([low, low + sizes], -1)
+
+
+def clip_to_sizes(boxes, sizes):
+    """boxes float32 [b, ..., 4] in pixels cut to their images; sizes: float32 [b, 2], of height and width."""
+    largest = tf.tile(sizes, [1, 2])
+    largest = tf.reshape(largest, [-1, *[1] * (boxes.shape.rank - 2), 4])
+    return tf.maximum(tf.minimum(boxes, largest), 0.0)
+
+
+def overlaps(one, many):
+    """Intersection over union of boxes [..., 4] that broadcast, 0 where both are empty.
+
+    Reference: official/vision/ops/box_ops.py, bbox_overlap.
+    """
+    low, high = tf.maximum(one[..., :2], many[..., :2]), tf.minimum(one[..., 2:], many[..., 2:])
+    shared = tf.reduce_prod(tf.maximum(high - low, 0.0), -1)
+    return shared / (area(one) + area(many) - shared + 1e-8)
 
 
 def clip(boxes, window):

@@ -1,4 +1,7 @@
-"""Decoding and resizing of images: TF1's legacy sampling (no half-pixel centres), which the reference kept on TF2."""
+"""Decoding and resizing of images.
+
+The Object Detection API samples as TF1 did (no half-pixel centres), on TF2 too; Official Vision with those centres.
+"""
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +37,8 @@ def preprocess(images, resizer: config.Resizer, normalization: config.Normalizat
         out = _pad_to(out, resizer.max_dimension, resizer.pad_value)
     if isinstance(resizer, config.PadToMultiple):
         out = nn.pad_to_multiple(out, resizer.multiple)
+    if isinstance(resizer, config.FitAndPad):
+        out = _pad_below(out, *resizer.padded)
     if resizer.grayscale:
         out = tf.image.rgb_to_grayscale(out)
     if normalization.pads_first:
@@ -51,8 +56,10 @@ def normalize(images, n: config.Normalization):
 
 def fixed_size(resizer: config.Resizer) -> tuple[int, int] | None:
     """(height, width) of the network's input where the config alone decides it."""
-    if isinstance(resizer, config.FixedShape):
+    if isinstance(resizer, config.FixedShape | config.CropAndResize):
         return resizer.height, resizer.width
+    if isinstance(resizer, config.FitAndPad):
+        return resizer.padded
     if isinstance(resizer, config.KeepAspectRatio) and resizer.pad_to_max:
         return resizer.max_dimension, resizer.max_dimension
     return None
@@ -76,12 +83,24 @@ def decode_example(data):
     )
 
 
-def resize(images, size, method="bilinear", align_corners=False):
+def resize(images, size, method="bilinear", align_corners=False, half_pixel_centers=False):
     """images [b, h, w, c] resized to `size` (height, width), an int32 tensor or pair. Returns float32 for bilinear."""
     size = tf.stack(size) if isinstance(size, (tuple, list)) else size
     if method == "area":
         return METHODS[method](images=images, size=size, align_corners=align_corners)
-    return METHODS[method](images=images, size=size, align_corners=align_corners, half_pixel_centers=False)
+    return METHODS[method](images=images, size=size, align_corners=align_corners, half_pixel_centers=half_pixel_centers)
+
+
+def center_crop(images, share: float):
+    """The middle square of images [b, h, w, c], its side that share of the short side.
+
+    Reference: official/vision/ops/preprocess_ops.py, center_crop_image.
+    """
+    size = tf.cast(tf.shape(images)[1:3], tf.float32)
+    side = share * tf.reduce_min(size)
+    top, left = tf.unstack(tf.cast((size - side) / 2, tf.int32))
+    side = tf.cast(side, tf.int32)
+    return images[:, top : top + side, left : left + side]
 
 
 def _fixed(images, r):
@@ -112,6 +131,46 @@ def _conditional(images, r):
     return resize(images, [tf.cast(d * scale, tf.int32) for d in (height, width)], r.method, align_corners=True)
 
 
+def _crop_and_resize(images, r):
+    images = center_crop(images, r.crop) if r.crop else images
+    out = resize(images, (r.height, r.width), half_pixel_centers=True)
+    out.set_shape((None, r.height, r.width, None))
+    return out
+
+
+def _fit(images, r):
+    size = tf.unstack(fitted_size(tf.stack(nn.spatial(images)), r)) if r.keep_aspect_ratio else (r.height, r.width)
+    return resize(images, size, half_pixel_centers=True)
+
+
+def fitted_size(sizes, r: config.FitAndPad | config.CropAndResize):
+    """Of images of those sizes, int32 [..., 2], the sizes before padding; r: one that keeps all of the image."""
+    wanted = tf.constant([r.height, r.width], tf.float32)
+    sizes = tf.cast(sizes, tf.float32)
+    if isinstance(r, config.CropAndResize) or not r.keep_aspect_ratio:
+        return tf.cast(tf.zeros_like(sizes) + wanted, tf.int32)
+    return tf.cast(tf.round(sizes * tf.reduce_min(wanted / sizes, -1, keepdims=True)), tf.int32)
+
+
+def image_info(sizes, r: config.FitAndPad | config.CropAndResize):
+    """What Official Vision tells of images and their resizing, float32 [b, 4, 2], of pairs of height and width.
+
+    Those of the image, those wanted (without padding to a multiple), the two scales, and the offset, 0.
+    sizes: int32 [b, 3] of the images.
+    """
+    found = tf.cast(sizes[:, :2], tf.float32)
+    wanted = tf.zeros_like(found) + tf.constant([r.height, r.width], tf.float32)
+    scales = tf.cast(fitted_size(sizes[:, :2], r), tf.float32) / found
+    return tf.stack([found, wanted, scales, tf.zeros_like(found)], 1)
+
+
+def _pad_below(images, height, width):
+    now = nn.spatial(images)
+    out = tf.pad(images, [[0, 0], [0, height - now[0]], [0, width - now[1]], [0, 0]])
+    out.set_shape((None, height, width, None))
+    return out
+
+
 def _pad_to(images, size, value):
     height, width = nn.spatial(images)
     paddings = [[0, 0], [0, size - height], [0, size - width]]
@@ -130,4 +189,6 @@ RESIZERS = {
     config.ConditionalShape: _conditional,
     config.PadToMultiple: lambda images, r: images,
     config.Identity: lambda images, r: images,
+    config.CropAndResize: _crop_and_resize,
+    config.FitAndPad: _fit,
 }

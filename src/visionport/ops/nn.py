@@ -1,4 +1,4 @@
-"""Convolutions, batch norm and activations over a Scope. Widths come from the weights; images are NHWC.
+"""Convolutions, batch norm and activations over a Scope. Widths come from the weights; images are NHWC, clips NDHWC.
 
 Nodes are called as their scopes, which is how layers are named wherever a graph is shown.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from visionport.config import BatchNorm, Hyperparams
-from visionport.errors import UnsupportedError
+from visionport.errors import UnsupportedError, nearest
 
 ACTIVATIONS = {
     "none": lambda x: x,
@@ -19,6 +19,12 @@ ACTIVATIONS = {
     "relu6": tf.nn.relu6,
     "swish": tf.nn.swish,
     "hard_swish": lambda x: x * tf.nn.relu6(x + 3) * (1 / 6),
+    "gelu": tf.nn.gelu,
+    "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
+    "mish": lambda x: x * tf.tanh(tf.nn.softplus(x)),
+    "elu": tf.nn.elu,
+    "sigmoid": tf.sigmoid,
+    "tanh": tf.tanh,
 }
 
 # cuDNN's least epsilon, to which TensorFlow's own wrapper of the fused op raises smaller ones.
@@ -85,11 +91,12 @@ def conv(s, x, *, kernel=None, stride=1, out=None, explicit_padding=False, rate=
     return tf.nn.conv2d(x, w, stride, padding, dilations=rate, name=s.prefix)
 
 
-def depthwise(s, x, *, kernel=None, stride=1, explicit_padding=False, prepare=None):
+def depthwise(s, x, *, kernel=None, stride=1, explicit_padding=False, rate=1, prepare=None):
     """A depthwise convolution with `s / depthwise_weights` [kh, kw, in, 1]."""
     w = prepared(s("depthwise_weights", (kernel, kernel, x.shape[-1], 1)), prepare)
     x, padding = _pad(x, w.shape[0], explicit_padding)
-    return tf.nn.depthwise_conv2d(x, w, (1, stride, stride, 1), padding, name=s.prefix)
+    dilations = None if rate == 1 else (rate, rate)
+    return tf.nn.depthwise_conv2d(x, w, (1, stride, stride, 1), padding, dilations=dilations, name=s.prefix)
 
 
 def pointwise(s, x, *, out=None, prepare=None):
@@ -101,6 +108,25 @@ def pointwise(s, x, *, out=None, prepare=None):
 def separable(s, x, *, kernel=None, stride=1, out=None, explicit_padding=False):
     """A depthwise convolution, then a pointwise one, nothing between."""
     return pointwise(s, depthwise(s, x, kernel=kernel, stride=stride, explicit_padding=explicit_padding), out=out)
+
+
+def conv3d(s, x, *, kernel=(None, None, None), stride=(1, 1, 1), out=None):
+    """A "SAME" convolution of [b, frames, h, w, c] with `s / weights` [kt, kh, kw, in, out]."""
+    w = s("weights", (*kernel, x.shape[-1], out))
+    return tf.nn.conv3d(x, w, (1, *stride, 1), "SAME", name=s.prefix)
+
+
+def max_pool3d(x, kernel: tuple[int, int, int], stride: tuple[int, int, int]):
+    """The largest of each "SAME" window of [b, frames, h, w, c]; frames, h, w are known."""
+    if not FOR_TFLITE.get():
+        return tf.nn.max_pool3d(x, kernel, stride, "SAME")
+    # TFLite pools pictures alone: each frame, then each pixel over time.
+    _, frames, height, width, channels = x.shape
+    x = tf.nn.max_pool2d(tf.reshape(x, (-1, height, width, channels)), kernel[1:], stride[1:], "SAME")
+    _, height, width, _ = x.shape
+    x = tf.reshape(x, (-1, frames, height * width, channels))
+    x = tf.nn.max_pool2d(x, (kernel[0], 1), (stride[0], 1), "SAME")
+    return tf.reshape(x, (-1, x.shape[1], height, width, channels))
 
 
 def conv_transpose(s, x, *, kernel=None, stride=2):
@@ -137,6 +163,7 @@ def batch_norm(s, x, epsilon, *, center=True, scale=True, apart=False):
         mean=mean,
         variance=variance,
         epsilon=max(epsilon, LEAST_EPSILON),
+        data_format="NDHWC" if x.shape.rank == 5 else "NHWC",
         is_training=False,
     ).y
 
@@ -187,6 +214,16 @@ def complete(s, x, hyper: Hyperparams, *, use_bias=None, norm=None, apart=False)
     return ACTIVATIONS[hyper.activation](x)
 
 
+def norm_activation(config) -> Hyperparams:
+    """Bias-free convolutions with a config's `activation` and a batch norm of its `norm_epsilon`."""
+    if config.activation not in ACTIVATIONS:
+        raise UnsupportedError(
+            f"norm_activation.activation: {config.activation!r} is not supported here"
+            f"{nearest(config.activation, ACTIVATIONS)}. Supported: {', '.join(ACTIVATIONS)}."
+        )
+    return Hyperparams(activation=config.activation, batch_norm=BatchNorm(epsilon=config.norm_epsilon))
+
+
 def pad_to_multiple(x, multiple):
     """Pads bottom and right with zeros so that height and width are multiples."""
     if multiple == 1:
@@ -224,12 +261,17 @@ def for_tflite():
 
 
 def upsample2(x):
-    """Every pixel four times: nearest-neighbour upsampling by 2. float32 [b, h, w, c] -> [b, 2h, 2w, c]."""
+    """Every pixel four times. float32 [b, h, w, c] -> [b, 2h, 2w, c]."""
+    return upsample(x, 2)
+
+
+def upsample(x, factor: int):
+    """Nearest-neighbour upsampling: float32 [b, h, w, c] -> [b, factor h, factor w, c]."""
     if FOR_TFLITE.get():  # its BROADCAST_TO takes forty times as long, and is no op of accelerators
-        return tf.raw_ops.ResizeNearestNeighbor(images=x, size=2 * tf.shape(x)[1:3])
+        return tf.raw_ops.ResizeNearestNeighbor(images=x, size=factor * tf.shape(x)[1:3])
     b, h, w, c = (d if d is not None else tf.shape(x)[i] for i, d in enumerate(x.shape))
-    x = tf.broadcast_to(tf.reshape(x, (b, h, 1, w, 1, c)), (b, h, 2, w, 2, c))
-    return tf.reshape(x, (b, 2 * h, 2 * w, c))
+    x = tf.broadcast_to(tf.reshape(x, (b, h, 1, w, 1, c)), (b, h, factor, w, factor, c))
+    return tf.reshape(x, (b, factor * h, factor * w, c))
 
 
 def _pad(x, kernel, explicit):

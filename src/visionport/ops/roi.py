@@ -21,11 +21,52 @@ def crop(maps, boxes, size: int, *, image_size):
     if len(maps) == 1:
         return _crop(maps[0], flat, owners, (size, size))
     level = levels(flat, len(maps), image_size)
+
+    def sample(one, boxes, owners):
+        return _crop(one, boxes, owners, (size, size))
+
+    return _each_from_its_own(maps, level, flat, owners, sample)
+
+
+def align(maps, boxes, size: int, *, offset: float):
+    """Regions as squares of size x size samples, each at `offset` of its cell, bilinear (He et al. 2017, section 3).
+
+    maps: {level: float32 [b, h, w, c]}, each half as large as the one before; boxes: float32 [b, n, 4] corners in
+    pixels of the image. Past the border a map goes on as it ends. Returns float32 [b * n, size, size, c].
+    Reference: official/vision/ops/spatial_transform_ops.py, multilevel_crop_and_resize.
+    """
+    levels = sorted(int(level) for level in maps)
+    owners = tf.repeat(tf.range(tf.shape(boxes)[0]), tf.shape(boxes)[1])
+    flat = tf.reshape(boxes, (-1, 4))
+    level = pyramid_level(flat, levels[0], levels[-1])
+    # From corners to the places of the first and of the last sample.
+    cell = (flat[:, 2:] - flat[:, :2]) / size
+    first = flat[:, :2] + offset * cell
+    ends = tf.concat([first, first + (size - 1) * cell], 1) / tf.pow(2.0, tf.cast(level, tf.float32))[:, None]
+
+    def sample(one, ends, owners):
+        for _ in range(2):  # a row and a column more than samples reach, so that rounding takes none beyond
+            one = tf.pad(one, [[0, 0], [0, 1], [0, 1], [0, 0]], "SYMMETRIC")
+        last = tf.tile(tf.cast(tf.shape(one)[1:3] - 1, tf.float32), [2])
+        return tf.image.crop_and_resize(one, ends / last, owners, (size, size))
+
+    return _each_from_its_own([maps[str(n)] for n in levels], level - levels[0], ends, owners, sample)
+
+
+def pyramid_level(boxes, lowest: int, highest: int):
+    """The level for each box [n, 4] in pixels: one of CANONICAL pixels a side belongs to level 4. int32 [n]."""
+    side = tf.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+    found = tf.math.floordiv(tf.math.log(side / CANONICAL), tf.math.log(2.0)) + 4
+    return tf.cast(tf.clip_by_value(found, float(lowest), float(highest)), tf.int32)
+
+
+def _each_from_its_own(maps, level, boxes, owners, crop):
+    """crop(map, boxes, owners) for the boxes of each level, int32 [n]; its results in the order of the boxes."""
     places, crops = [], []
     for i, one in enumerate(maps):
         mine = tf.where(level == i)[:, 0]
         places.append(mine)
-        crops.append(_crop(one, tf.gather(flat, mine), tf.gather(owners, mine), (size, size)))
+        crops.append(crop(one, tf.gather(boxes, mine), tf.gather(owners, mine)))
     return tf.gather(tf.concat(crops, 0), tf.argsort(tf.concat(places, 0)))
 
 

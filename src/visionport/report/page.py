@@ -1,10 +1,13 @@
-"""The report of an export as one HTML file: does each artifact answer as its checkpoint does, and how to run it.
+"""The report of an export as one HTML file: can it be shipped, does each artifact answer as its checkpoint does?
 
-No scripts and no requests: styles are inline, pictures are data URIs. The same report gives the same bytes.
+No requests: styles are inline, pictures are data URIs. The one script adds buttons that copy, and is allowed by its
+hash alone; the page works without. The same report gives the same bytes.
 """
 
 import base64
+import hashlib
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from visionport.progress import size_text, time_text
 from visionport.verification.checks import Check
 from visionport.verification.summary import Row, notes_of, pictures_of, show_bound, show_number, summarize, verdict_of
 
@@ -58,14 +62,33 @@ class ArtifactView:
     checks: tuple[Check, ...] = ()  # none: not verified
     signatures: tuple[SignatureView, ...] = ()
     snippet: str = ""  # Python that loads and runs it
+    seconds: float | None = None  # that a picture takes; None: not to be told
+    accuracy: str = ""  # on labelled pictures, in words
+    sha256: str = ""
+    hashed: str = ""  # the file that it is of
+
+    @property
+    def input(self) -> str:
+        """What its first input takes: "uint8 [?, ?, ?, 3]"."""
+        first = [s.inputs[0] for s in self.signatures if s.inputs]
+        return f"{first[0].dtype} {first[0].shape}" if first else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One answer, drawn, and whose it is: all those that give it."""
+
+    titles: tuple[str, ...]
+    image: Image.Image | bytes  # or PNG or JPEG bytes
+    note: str = ""  # what the drawing leaves out
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureView:
-    """One image with the answers of the checkpoint and of each artifact, side by side."""
+    """One image with the answers of the checkpoint and of each artifact; one drawing where they are the same."""
 
     name: str
-    columns: tuple[tuple[str, Image.Image | bytes], ...]  # (whose answer, the picture, or PNG or JPEG bytes)
+    columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +107,10 @@ class Report:
     artifacts: tuple[ArtifactView, ...] = ()
     pictures: tuple[PictureView, ...] = ()
     noun: str = "answers"  # what the answers are called
+    layers: tuple[tuple[str, str, str], ...] = ()  # that compute most: (name, float operations, share)
+    versions: str = ""  # of what made it
+    date: str = ""  # "": not told, so that two exports are the same bytes
+    command: str = ""  # that makes it again
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -95,11 +122,13 @@ def render(report: Report) -> str:
     """The report's HTML."""
     names = _names(report.artifacts)
     state, headline, detail = _verdict(report, names)
-    css = resources.files("visionport.report").joinpath("report.css").read_text("utf-8")
+    css, script = (f"\n{read_resource(name).strip()}\n" for name in ("report.css", "report.js"))
     sections = (
         _overview(report, names),
         _pictures(report),
         _agreement(report, names),
+        _operations(report.layers),
+        _source(report),
         *(_artifact(i, artifact, names[i]) for i, artifact in enumerate(report.artifacts)),
     )
     return f"""<!doctype html>
@@ -108,16 +137,14 @@ def render(report: Report) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="{policy(css, script)}">
 <title>{escape(report.title)}: {escape(headline)}</title>
-<style>
-{css.strip()}
-</style>
+<style>{css}</style>
 </head>
 <body>
 <header>
-<p class="eyebrow">visionport export report</p>
-<h1>{escape(report.title)}</h1>
+<p class="eyebrow">visionport: can this be shipped?</p>
+<h1>{soft(report.title)}</h1>
 <div class="verdict {state}">
 <p class="headline"><span class="mark" aria-hidden="true">{MARKS[state]}</span> <strong>{escape(headline)}</strong></p>
 <p class="detail">{escape(detail)}</p>
@@ -126,9 +153,26 @@ def render(report: Report) -> str:
 </header>
 <main>
 {"".join(sections)}</main>
+{_footer(report)}
+<script>{script}</script>
 </body>
 </html>
 """
+
+
+def read_resource(name: str) -> str:
+    return resources.files("visionport.report").joinpath(name).read_text("utf-8")
+
+
+def policy(css: str, script: str) -> str:
+    """The Content-Security-Policy: nothing but data URIs, this style and this script."""
+    style, code = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script))
+    return f"default-src 'none'; img-src data:; style-src 'sha256-{style}'; script-src 'sha256-{code}'"
+
+
+def soft(text: str) -> str:
+    """Escaped, and where it is long, as paths and names of tensors are, it may break behind its separators alone."""
+    return re.sub(r"([/_.=,:-])(?=\w)", r"\1<wbr>", escape(text))
 
 
 def _state(artifact: ArtifactView) -> str:
@@ -178,16 +222,56 @@ def _counts(checks: Sequence[Check]) -> str:
 
 
 def _warnings(warnings: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
+    items = "".join(f"<li>{soft(warning)}</li>" for warning in warnings)
     return f'<div class="warnings"><h2>Warnings</h2><ul>{items}</ul></div>' if items else ""
 
 
 def _overview(report: Report, names: Sequence[str]) -> str:
-    cards = "".join(
-        f'<li><a href="#artifact-{i}"><span class="name">{escape(names[i])}</span>{_badge(_state(artifact))}'
-        f'<span class="size">{_size(artifact.size)}</span><span class="path">{escape(artifact.path)}</span></a></li>\n'
-        for i, artifact in enumerate(report.artifacts)
+    """A card an artifact, and where there are more, the same side by side in a table."""
+    cards = "".join(_card(i, artifact, names[i]) for i, artifact in enumerate(report.artifacts))
+    table = _side_by_side(report.artifacts, names) if len(report.artifacts) > 1 else ""
+    return f'<section><h2>Artifacts</h2>\n<ul class="cards">\n{cards}</ul>\n{table}</section>\n'
+
+
+def _card(i: int, artifact: ArtifactView, name: str) -> str:
+    facts = [("Input", f"<code>{escape(artifact.input)}</code>")] if artifact.input else []
+    facts += [("Accuracy", escape(artifact.accuracy))] if artifact.accuracy else []
+    if artifact.sha256:
+        facts.append(("SHA-256", _hash(artifact)))
+    rows = "".join(f"<div><dt>{title}</dt><dd>{text}</dd></div>" for title, text in facts)
+    time = f' <span class="time">{time_text(artifact.seconds)} a picture</span>' if artifact.seconds else ""
+    return (
+        f'<li class="{_state(artifact)}-card"><p class="name"><a href="#artifact-{i}">{escape(name)}</a> '
+        f"{_badge(_state(artifact))}</p>\n"
+        f'<p class="size">{size_text(artifact.size)}{time}</p>\n<p class="path">{soft(artifact.path)}</p>\n'
+        f"<dl>{rows}</dl></li>\n"
     )
+
+
+def _hash(artifact: ArtifactView) -> str:
+    of = f' <span class="of">of {escape(artifact.hashed)}</span>' if artifact.hashed not in ("", artifact.path) else ""
+    return f'<code data-copy="{artifact.sha256}">{artifact.sha256[:12]}…</code>{of}'
+
+
+def _side_by_side(artifacts: Sequence[ArtifactView], names: Sequence[str]) -> str:
+    columns = {
+        "Artifact": [f'<a href="#artifact-{i}">{escape(name)}</a>' for i, name in enumerate(names)],
+        "Verdict": [_badge(_state(a)) for a in artifacts],
+        "Size": [size_text(a.size) for a in artifacts],
+        "Time a picture": [time_text(a.seconds) if a.seconds else "" for a in artifacts],
+        "Input": [f"<code>{escape(a.input)}</code>" if a.input else "" for a in artifacts],
+        "Accuracy": [escape(a.accuracy) for a in artifacts],
+        "SHA-256": [f"<code>{a.sha256[:12]}</code>" if a.sha256 else "" for a in artifacts],
+    }
+    columns = {title: cells for title, cells in columns.items() if any(cells)}
+    rows = "".join(
+        f'<tr><th scope="row">{cells[0]}</th>{"".join(f"<td>{cell}</td>" for cell in cells[1:])}</tr>\n'
+        for cells in zip(*columns.values(), strict=True)
+    )
+    return _table(columns, f"<tbody>\n{rows}</tbody>\n", "artifacts")
+
+
+def _source(report: Report) -> str:
     facts = {
         "Architecture": report.architecture,
         "Input": report.input,
@@ -197,23 +281,42 @@ def _overview(report: Report, names: Sequence[str]) -> str:
         "Checkpoint": report.checkpoint,
         "Training step": "not recorded" if report.step is None else f"{report.step:,}",
     }
-    rows = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>\n" for name, value in facts.items())
-    return (
-        f'<section><h2>Artifacts</h2>\n<ul class="cards">\n{cards}</ul>\n</section>\n'
-        f'<section><h2>Source</h2>\n<dl class="facts">\n{rows}</dl>\n</section>\n'
-    )
+    rows = "".join(f"<div><dt>{name}</dt><dd>{soft(value)}</dd></div>\n" for name, value in facts.items())
+    return f'<section><h2>Source</h2>\n<dl class="facts">\n{rows}</dl>\n</section>\n'
 
 
 def _pictures(report: Report) -> str:
     rows = ""
     for picture in report.pictures:
-        figures = "".join(
-            f"<figure><figcaption>{escape(title)}</figcaption>"
-            f'<img src="{_data_uri(image)}" alt="{escape(f"{picture.name}: {report.noun} of {title}")}"></figure>\n'
-            for title, image in picture.columns
-        )
-        rows += f'<div class="row"><h3>{escape(picture.name)}</h3>\n<div class="figures">\n{figures}</div></div>\n'
-    return f'<section class="pictures"><h2>{escape(report.noun.capitalize())}</h2>\n{rows}</section>\n' if rows else ""
+        count = sum(len(column.titles) for column in picture.columns)
+        figures = "".join(_figure(report, picture, column, count) for column in picture.columns)
+        kind = "one" if len(picture.columns) == 1 else "several"
+        rows += f'<div class="row {kind}"><h3>{soft(picture.name)}</h3>\n<div class="figures">\n{figures}</div></div>\n'
+    if not rows:
+        return ""
+    head = f"<h2>{escape(report.noun.capitalize())}</h2>"
+    return f'<section class="pictures">{head}\n<div class="rows">\n{rows}</div></section>\n'
+
+
+def _figure(report: Report, picture: PictureView, column: Column, count: int) -> str:
+    whose = _list(column.titles)
+    same = f"<strong>same in all {count}</strong>: " if len(column.titles) == count > 1 else ""
+    note = f"; {escape(column.note)}" if column.note else ""
+    return (
+        f'<figure><img src="{_data_uri(column.image)}" alt="{escape(f"{picture.name}: {report.noun} of {whose}")}">'
+        f"<figcaption>{same}{escape(whose)}{note}</figcaption></figure>\n"
+    )
+
+
+def _footer(report: Report) -> str:
+    again = (
+        f'<h2>Made by</h2>\n<pre tabindex="0"><code>{escape(report.command)}</code></pre>\n' if report.command else ""
+    )
+    when = report.date or (
+        "Date and times are left out, so that two exports are the same bytes: visionport verify --report measures them"
+    )
+    told = " · ".join(filter(None, (report.versions, when)))
+    return f"<footer>\n{again}<p>{escape(told)}.</p>\n</footer>"
 
 
 def _agreement(report: Report, names: Sequence[str]) -> str:
@@ -237,15 +340,26 @@ def _agreement(report: Report, names: Sequence[str]) -> str:
     )
 
 
+def _operations(layers: Sequence[tuple[str, str, str]]) -> str:
+    """Which layers compute most, folded."""
+    rows = "".join(
+        f'<tr><th scope="row"><code>{escape(name)}</code></th><td class="number">{count}</td>'
+        f'<td class="number">{share}</td></tr>\n'
+        for name, count, share in layers
+    )
+    table = _table(("Layer", "Float operations", "Share"), f"<tbody>\n{rows}</tbody>\n", "tensors")
+    return f"<section><details><summary>Float operations</summary>\n{table}</details>\n</section>\n" if rows else ""
+
+
 def _result(row: Row) -> str:
     return f"{row.disagreeing} of {row.count} outside" if row.disagreeing else ""
 
 
 def _check_row(check: Check, result: str = "") -> str:
     look, word = STATES[check.state]
-    note = " · ".join(escape(text) for text in (check.picture or check.data, notes_of(check)) if text)
+    note = " · ".join(soft(text) for text in (check.picture or check.data, notes_of(check)) if text)
     return (
-        f'<tr><th scope="row">{escape(check.what)}<span class="note">{note}</span></th>'
+        f'<tr><th scope="row">{soft(check.what)}<span class="note">{note}</span></th>'
         f'<td class="number">{show_number(check.measured)}</td>'
         f'<td class="number">{escape(show_bound(check)).replace("&gt;=", "≥").replace("&lt;=", "≤")}</td>'
         f"<td>{_badge(look, result or word)}</td></tr>\n"
@@ -262,18 +376,21 @@ def _artifact(i: int, artifact: ArtifactView, name: str) -> str:
             if tensors
         )
         table = _table(("Name", "Type", "Shape"), bodies, "tensors")
-        tables += f"<h3>Signature <code>{escape(signature.name)}</code></h3>\n{table}"
+        ends = f"{_count(len(signature.inputs), 'input')}, {_count(len(signature.outputs), 'output')}"
+        tables += (
+            f"<details><summary>Signature <code>{soft(signature.name)}</code>: {ends}</summary>\n{table}</details>\n"
+        )
     snippet = artifact.snippet.strip("\n")
     code = f'<h3>Load and run</h3>\n<pre tabindex="0"><code>{escape(snippet)}</code></pre>\n' if snippet else ""
     return (
         f'<section class="artifact" id="artifact-{i}"><h2>{escape(name)} {_badge(_state(artifact))}</h2>\n'
-        f'<p class="lead"><code>{escape(artifact.path)}</code>, {artifact.size:,} bytes</p>\n{code}{tables}</section>\n'
+        f'<p class="lead"><code>{soft(artifact.path)}</code>, {artifact.size:,} bytes</p>\n{code}{tables}</section>\n'
     )
 
 
 def _tensor_rows(tensors: Iterable[TensorView]) -> str:
     return "".join(
-        f'<tr><th scope="row"><code>{escape(tensor.name)}</code></th><td>{escape(tensor.dtype)}</td>'
+        f'<tr><th scope="row"><code>{soft(tensor.name)}</code></th><td>{escape(tensor.dtype)}</td>'
         f'<td class="shape">{escape(tensor.shape)}</td></tr>\n'
         for tensor in tensors
     )
@@ -281,7 +398,8 @@ def _tensor_rows(tensors: Iterable[TensorView]) -> str:
 
 def _table(heads: Iterable[str], bodies: str, kind: str) -> str:
     cells = "".join(f'<th scope="col">{head}</th>' for head in heads)
-    return f'<table class="{kind}">\n<thead><tr>{cells}</tr></thead>\n{bodies}</table>\n'
+    table = f'<table class="{kind}">\n<thead><tr>{cells}</tr></thead>\n{bodies}</table>'
+    return f'<div class="scroll" tabindex="0">{table}</div>\n'
 
 
 def _badge(state: str, word: str = "") -> str:
@@ -295,14 +413,6 @@ def _data_uri(image: Image.Image | bytes) -> str:
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
-
-
-def _size(size: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.1f} GB"
 
 
 def _count(count: int, what: str) -> str:

@@ -9,4 +9,7 @@ NAMES = (
     "export_tflite_graph_tf2",
     "export_tflite_ssd_graph",
     "freeze_graph",
+    "export_saved_model",
+    "export_tflite",
+    "export_tfhub",
 )

@@ -1,4 +1,4 @@
-"""What the four exporting scripts share: their flags, the call, and the command it stands for."""
+"""What the exporting scripts share: their flags, the call, and the command it stands for."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -26,6 +26,8 @@ SIDE_INPUTS = {
 
 # Options -> `visionport export`'s own, where the name is not the same with dashes.
 SPELLED = {"formats": "--format", "inputs": "--input", "images": "--image"}
+# Those that are given once for each of their values.
+REPEATED = {"side_inputs": "--side-input", "config_files": "--config-file", "params_override": "--params-override"}
 
 
 def side_inputs(default: str | None) -> list[Flag]:
@@ -51,8 +53,6 @@ def given_side_inputs(flags) -> tuple[str, ...]:
 
 def export(flags, checkpoint: str, *, extras: Sequence[Any] = (), **options) -> None:
     """Prints the `visionport export` that it is, exports, and prints what was written, as that command does."""
-    from visionport.commands.export import run_export
-
     config = flags.pipeline_config_path
     if not Path(config).exists():
         raise OptionError(f"--pipeline_config_path={config}: no such file.")
@@ -64,6 +64,13 @@ def export(flags, checkpoint: str, *, extras: Sequence[Any] = (), **options) -> 
         merge=is_full(flags.output_directory),
         **options,
     )
+    carry_out(chosen, extras)
+
+
+def carry_out(chosen: Options, extras: Sequence[Any] = ()) -> None:
+    """The same of options that are made."""
+    from visionport.commands.export import run_export
+
     print_command("export", words(chosen))
     run_export(chosen, quiet=False, verbose=False, extras=extras)
 
@@ -76,8 +83,8 @@ def words(options: Options) -> list[tuple[str, Any]]:
         name = SPELLED.get(field.name, f"--{field.name.replace('_', '-')}")
         if value == field.default:
             continue
-        if field.name == "side_inputs":
-            found += [("--side-input", one) for one in value]
+        if field.name in REPEATED:
+            found += [(REPEATED[field.name], one) for one in value]
             continue
         if value is False:
             name, value = f"--no-{name[2:]}", True

@@ -17,7 +17,10 @@ LOGGING = ("logtostderr", "alsologtostderr", "verbosity", "v", "stderrthreshold"
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """One flag of a script. A bool's default is a bool, an int's `kind` is int; None is no default."""
+    """One flag of a script. A bool's default is a bool, an int's `kind` is int; None is no default.
+
+    repeated: it may be given several times; its value is a tuple of all.
+    """
 
     name: str
     help: str
@@ -25,12 +28,13 @@ class Flag:
     kind: type = str
     required: bool = False
     choices: tuple[str, ...] = ()
+    repeated: bool = False
 
 
 def parse(flags: Sequence[Flag], arguments: Sequence[str]) -> SimpleNamespace:
     """The value of each flag. Raises OptionError for what is unknown, missing, or no value of the flag."""
     known = {f.name: f for f in flags}
-    values = {f.name: f.default for f in flags}
+    values = {f.name: () if f.repeated else f.default for f in flags}
     queue = list(arguments)
     while queue:
         given = queue.pop(0)
@@ -50,7 +54,8 @@ def parse(flags: Sequence[Flag], arguments: Sequence[str]) -> SimpleNamespace:
                 if not queue:
                     raise OptionError(f"--{name} wants a value: --{name}=VALUE.")
                 value = queue.pop(0)
-            values[name] = convert(flag, value)
+            found = convert(flag, value)
+            values[name] = (*values[name], found) if flag.repeated else found
         elif negated and negated.kind is bool and not equals:
             values[negated.name] = False
         else:

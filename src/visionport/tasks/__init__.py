@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from visionport.tasks.base import Task
 
 # Task -> the module that holds it, as TASK.
-TASKS = {"detection": "visionport.tasks.detection.task"}
+TASKS = {name: f"visionport.tasks.{name}.task" for name in ("detection", "classification", "segmentation", "video")}
 
 
 def task_of(name: str) -> "Task":

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from visionport.inputs import pictures
 from visionport.verification.bounds import Tolerance
 from visionport.verification.checks import Check
 
@@ -40,7 +41,11 @@ class Metric(Protocol):
 
 
 class Task(Protocol):
-    """One task: the meaning of a model's outputs."""
+    """One task: the meaning of a model's outputs.
+
+    Besides what stands here a task may have `read`, `files` and `preview`, which the functions `read_picture`,
+    `files_of` and `preview_of` below use in place of what most tasks do.
+    """
 
     name: str
     noun: str  # what its answers are called: "detections"
@@ -97,3 +102,26 @@ class Task(Protocol):
         read: output -> the expression that reads it. names: the outputs that there are.
         """
         ...
+
+
+def read_picture(task: Task, path: Path, *, exif: bool = True) -> np.ndarray:
+    """What a file holds that the task answers about: a picture uint8 [h, w, 3]; of some tasks, a clip of such.
+
+    exif: a picture is turned as its EXIF data says. Raises InputError for what is none.
+    """
+    own = getattr(task, "read", None)
+    return own(path) if own else pictures.read(path, exif=exif)
+
+
+def files_of(task: Task, picture: np.ndarray, answer: Answer, labels: Labels, min_score: float) -> dict[str, Any]:
+    """Pillow images of an answer by what their files' names end in: {"detections": the drawn picture}."""
+    own = getattr(task, "files", None)
+    return (
+        own(picture, answer, labels, min_score) if own else {task.noun: task.draw(picture, answer, labels, min_score)}
+    )
+
+
+def preview_of(task: Task, picture: np.ndarray, answer: Answer, labels: Labels, min_score: float) -> tuple[Any, str]:
+    """A Pillow image of an answer for a page of many, and what it leaves out, in words."""
+    own = getattr(task, "preview", None)
+    return own(picture, answer, labels, min_score) if own else (task.draw(picture, answer, labels, min_score), "")

@@ -4,6 +4,8 @@ The converter succeeds where it should not: it may keep variables without their 
 runs, copy weights that layers share, or fold the network away. What is measured here needs no picture.
 """
 
+import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +15,17 @@ import numpy as np
 from visionport.errors import ArtifactError
 from visionport.graph import edit
 from visionport.inputs.quantization import dequantized
-from visionport.tflite.edit import POSTPROCESS, VARIABLE_OPS, read_graph
-from visionport.tflite.flatbuffer import op_names, parse
+from visionport.tflite.contents import read_contents
+from visionport.tflite.edit import VARIABLE_OPS, flexbuffer
+from visionport.tflite.flatbuffer import make, op_names, parse, serialize
 
 # What of the float32 weights' bytes is left.
 SHRINKS = {"none": 1.0, "float16": 0.5, "dynamic": 0.25, "int8": 0.25, "uint8": 0.25, "int16x8": 0.25}
 # Of the expected bytes of constants: batch norms become biases, and layers of few weights stay float32.
 MOST, LEAST = 1.3, 0.5
 SLACK = 1 << 18  # shapes, axes and small tables, in bytes; of no weight in a file worth checking
-# Custom ops that LiteRT brings along.
-KNOWN = (POSTPROCESS, "AudioSpectrogram", "Mfcc", "NumericVerify")
+# Of open sizes, tried one after another until the file, and its source, take them; open batches are of OPEN_BATCH.
+OPEN_SIZES, OPEN_BATCH = (64, 224, 32, 320, 16, 128, 299, 512, 8, 4, 2, 1), 2
 FLEX = "Flex"
 FILE = "the TFLite file"
 WEIGHTED = {  # op of a TensorFlow graph: which of its inputs are weights
@@ -51,14 +54,40 @@ def ops(data: bytes, name: str, *, select: bool = False, custom: bool = False) -
             "before them, or allow them with --allow-select-tf-ops (`visionport convert`); the runtime then needs the "
             "Select TF library."
         )
-    unknown = sorted({op for op, is_custom in codes if is_custom and op not in KNOWN and not op.startswith(FLEX)})
+    unknown = [op for op in unknown_ops(data) if not op.startswith(FLEX)]
     if unknown and not custom:
         raise ArtifactError(
-            f"{name}: custom ops that LiteRT does not know: {', '.join(unknown)}. Name outputs before them."
+            f"{name}: custom ops that LiteRT does not know: {', '.join(unknown)}. Name outputs before them, or keep "
+            "them with --allow-custom-ops (`visionport convert`); the runtime then needs their kernels."
         )
     new = sorted({op for op, is_custom in codes if not is_custom and op.startswith("BUILTIN_")})
     if new:
         raise ArtifactError(f"{name}: ops newer than the installed LiteRT: {', '.join(new)}. Update ai-edge-litert.")
+
+
+def unknown_ops(data: bytes) -> list[str]:
+    """The custom ops that LiteRT alone does not run, TensorFlow's among them."""
+    return sorted({op for op, is_custom in op_names(parse(data)) if is_custom and not is_known_op(op)})
+
+
+@functools.cache
+def is_known_op(name: str) -> bool:
+    """Does the installed LiteRT bring that custom op along? It is asked, by a file that holds nothing else."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
+
+    codes = {"builtinCode": schema.BuiltinOperator.CUSTOM, "deprecatedBuiltinCode": schema.BuiltinOperator.CUSTOM}
+    code = make(schema.OperatorCodeT, version=1, customCode=name, **codes)
+    none = np.zeros(0, np.int32)
+    options = np.frombuffer(flexbuffer({}), np.uint8)  # kernels read them before anything is checked
+    op = make(schema.OperatorT, opcodeIndex=0, inputs=none, outputs=none, customOptions=options)
+    graph = make(schema.SubGraphT, tensors=[], operators=[op], inputs=none, outputs=none)
+    model = make(schema.ModelT, version=3, operatorCodes=[code], subgraphs=[graph], buffers=[schema.BufferT()])
+    try:
+        Interpreter(model_content=serialize(model)).allocate_tensors()
+    except (RuntimeError, ValueError) as e:
+        return not re.search("unresolved custom op|Select TensorFlow op", str(e))  # it may refuse to have no inputs
+    return True
 
 
 def runs(file: bytes | Path, name: str):
@@ -66,31 +95,45 @@ def runs(file: bytes | Path, name: str):
     from ai_edge_litert.interpreter import Interpreter
 
     given: dict[str, Any] = {"model_content": file} if isinstance(file, bytes) else {"model_path": str(file)}
-    try:
-        interpreter = Interpreter(**given)
-        interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as e:
-        raise ArtifactError(f"{name}: LiteRT does not take the file: {first_line(e)}") from None
-    return interpreter
+    reason, is_open = "", False
+    for size in OPEN_SIZES:
+        try:
+            interpreter = Interpreter(**given)
+            is_open = resize_open(interpreter, size)
+            interpreter.allocate_tensors()
+            return interpreter
+        except (RuntimeError, ValueError) as e:
+            reason = reason or first_line(e)
+            if not is_open:
+                break
+    raise ArtifactError(f"{name}: LiteRT does not take the file: {reason}") from None
 
 
-def first_line(error: Exception) -> str:
-    """The first line of what an error says; its kind where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def first_line(error: object) -> str:
+    """The first line of what an error says, without its end; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def converted(data: bytes, frozen, keys: Sequence[str], *, quantize: str, partly: bool = False) -> None:
-    """`size` and `alive` of a file that was made of `frozen`, a concrete function without variables.
+def resize_open(interpreter, size: int) -> bool:
+    """Gives the open sizes of its inputs that size. Whether there are any."""
+    is_open = False
+    for d in interpreter.get_input_details():
+        if -1 in d["shape_signature"]:
+            is_open = True
+            interpreter.resize_tensor_input(d["index"], close_shape(d["shape_signature"], size))
+    return is_open
 
-    keys: what its outputs are called in the file; the inputs are in the same order in both.
-    """
-    size(data, FILE, frozen.graph.as_graph_def(), quantize, partly=partly)
-    interpreter = runs(data, FILE)
-    alive(interpreter, FILE, answers(frozen, interpreter, keys))
+
+def close_shape(shape: Sequence[int], size: int) -> list[int]:
+    """A shape whose open sizes, -1, are `size`, or of the batch OPEN_BATCH."""
+    return [int(d) if d >= 0 else size if i else OPEN_BATCH for i, d in enumerate(shape)]
 
 
 def answers(function, interpreter, keys: Sequence[str]) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
-    """The outputs of a file's source, a concrete function, as `alive` wants them; see `converted`."""
+    """The outputs of a file's source, a concrete function, as `alive` wants them.
+
+    keys: what its outputs are called in the file; the inputs are in the same order in both.
+    """
     sources = interpreter.get_input_details()
 
     def answer(inputs):
@@ -112,7 +155,7 @@ def size(data: bytes, name: str, graph, quantize: str, *, partly: bool = False) 
     """
     weights, rest = weights_of(graph)
     expected = weights * SHRINKS[quantize] + rest
-    found = read_graph(data).constant_bytes
+    found = read_contents(data).constant_bytes
     if found > MOST * (weights + rest if partly else expected) + SLACK:
         why = "weights that layers share were copied, or were not quantised"
     elif found < LEAST * weights * SHRINKS[quantize]:

@@ -1,24 +1,23 @@
-"""Everything that a TFLite file holds, as plain data: for `visionport inspect`, without TensorFlow."""
+"""What a TFLite file holds, as plain data: tensors, operations, constants, packed files. Without TensorFlow."""
 
+import contextlib
+import io
 import struct
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from visionport.errors import ArtifactError, InputError
-from visionport.tflite import metadata
-from visionport.tflite.delegates import judge
+from visionport.downloads import check_download
+from visionport.errors import InputError
 from visionport.tflite.flatbuffer import op_names, parse, text
-
-LARGEST = 10  # tensors shown by size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """A tensor of a graph. `size` is in bytes where it is a constant, else None; scales: one, or one a channel."""
+    """A tensor of a graph. `size`: bytes of a constant, otherwise None. scales: one, or one per channel."""
 
     name: str
     shape: tuple[int, ...]
@@ -31,6 +30,11 @@ class Tensor:
     @property
     def constant(self) -> bool:
         return self.size is not None
+
+    @property
+    def quantization(self) -> tuple[float, int] | None:
+        """(scale, zero point), of the first channel where there are several."""
+        return (self.scales[0], self.zero_points[0] if self.zero_points else 0) if self.scales else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,89 +49,94 @@ class Op:
     attributes: Mapping[str, Any] = field(default_factory=dict)  # of a custom op
 
 
-def read(path: Path) -> bytes:
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """A file: the tensors and operations of each of its graphs, the first of which is the main one.
+
+    parsed: the schema's object. ops: how often each operation stands in all graphs, as {"CONV_2D": 35}.
+    """
+
+    parsed: Any
+    tensors: tuple[tuple[Tensor, ...], ...]
+    graphs: tuple[tuple[Op, ...], ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    @property
+    def main(self) -> tuple[Op, ...]:
+        """The main graph's operations, in the order in which they run."""
+        return self.graphs[0]
+
+    @property
+    def ops(self) -> Mapping[str, int]:
+        return dict(sorted(Counter(op.name for graph in self.graphs for op in graph).items()))
+
+    @property
+    def constants(self) -> dict[int, Tensor]:
+        """A tensor of each buffer that holds a constant: tensors may share one."""
+        seen: dict[int, Tensor] = {}
+        for graph, tensors in zip(self.parsed.subgraphs, self.tensors, strict=True):
+            for raw, t in zip(graph.tensors or (), tensors, strict=True):
+                if t.constant:
+                    seen.setdefault(raw.buffer, t)
+        return seen
+
+    @property
+    def constant_bytes(self) -> int:
+        return sum(t.size or 0 for t in self.constants.values())
+
+
+def read_contents(model: bytes) -> Contents:
+    """Raises ArtifactError for what is damaged or no TFLite file."""
+    parsed = parse(model)
+    tensors = tuple(tuple(tensors_of(parsed, graph)) for graph in parsed.subgraphs)
+    graphs = (tuple(ops_of(parsed, graph, own)) for graph, own in zip(parsed.subgraphs, tensors, strict=True))
+    main = parsed.subgraphs[0]
+    return Contents(
+        parsed=parsed,
+        tensors=tensors,
+        graphs=tuple(graphs),
+        inputs=tuple(tensors[0][i] for i in main.inputs),
+        outputs=tuple(tensors[0][i] for i in main.outputs),
+    )
+
+
+def read_file(path: Path) -> bytes:
     """The file's bytes. Raises InputError for what is no TFLite file, or only its place holder."""
     data = Path(path).read_bytes()
-    if data.startswith(b"version https://git-lfs"):
-        raise InputError(f"{path} is a Git LFS pointer, not the file: run `git lfs pull`.")
+    check_download(data, path, "TFLite file", InputError)
     if data[4:8] != b"TFL3":
         what = "is empty" if not data else "begins with none of its marks (TFL3)"
         raise InputError(f"{path} is no TFLite file: it {what}. Is the download whole?")
     return data
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """All of it, ready for JSON. Raises InputError for a file that is damaged or cut short."""
-    path = Path(path)
-    data = read(path)
-    try:
-        return {"path": str(path), "kind": "tflite", "size": len(data), **contents(data)}
-    except ArtifactError as e:
-        raise InputError(f"{path}: {e}.") from None
-    except (IndexError, KeyError, TypeError, ValueError, OverflowError, AttributeError, struct.error) as e:
-        raise InputError(f"{path}: the TFLite file is damaged or cut short ({type(e).__name__}: {e}).") from None
-
-
-def contents(data: bytes) -> dict[str, Any]:
-    """What `describe` tells, but for the file's name and size."""
-    parsed = parse(data)
-    graphs = [tensors_of(parsed, graph) for graph in parsed.subgraphs]
-    ops = [op for graph, tensors in zip(parsed.subgraphs, graphs, strict=True) for op in ops_of(parsed, graph, tensors)]
-    main, tensors = parsed.subgraphs[0], graphs[0]
-    weights = constants(parsed, graphs)
-    mine = list(ops_of(parsed, main, tensors))
-    return {
-        "description": text(parsed.description),
-        "inputs": [tensor_record(tensors[i]) for i in main.inputs],
-        "outputs": [tensor_record(tensors[i]) for i in main.outputs],
-        "signatures": [signature_record(s, graphs) for s in parsed.signatureDefs or ()],
-        "subgraphs": len(graphs),
-        "quantization": kind_of(mine),
-        "ops": dict(sorted(Counter(op.name for op in ops).items())),
-        "custom_ops": [
-            {
-                "name": op.name,
-                "inputs": [t.name for t in op.inputs if t],
-                "outputs": [t.name for t in op.outputs],
-                "attributes": dict(op.attributes),
-            }
-            for op in ops
-            if op.custom
-        ],
-        "weights": weights,
-        "metadata": metadata.read(data, parsed),
-        "files": packed(data),
-        "labels": labels(data),
-        "delegates": [judge.judge(name, mine) for name in judge.DELEGATES],
-    }
-
-
 def tensors_of(parsed, graph) -> list[Tensor]:
+    return [describe_tensor(parsed, t) for t in graph.tensors or ()]
+
+
+def describe_tensor(parsed, t) -> Tensor:
     from ai_edge_litert import schema_py_generated as schema
 
     dtypes = {code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
-    found = []
-    for t in graph.tensors or ():
-        data = parsed.buffers[t.buffer].data if t.buffer else None
-        shape = t.shapeSignature if t.shapeSignature is not None else t.shape
-        q = t.quantization
-        scales = () if q is None or q.scale is None else tuple(map(float, q.scale))
-        zeros = () if q is None or not scales or q.zeroPoint is None else tuple(map(int, q.zeroPoint))
-        found.append(
-            Tensor(
-                name=text(t.name),
-                shape=() if shape is None else tuple(map(int, shape)),
-                dtype=dtypes.get(t.type, f"type {t.type}"),
-                scales=scales,
-                zero_points=zeros,
-                size=None if data is None else len(data),
-                values=data,
-            )
-        )
-    return found
+    data = parsed.buffers[t.buffer].data if t.buffer else None
+    # The signature of a shape is written only where a size is open.
+    shape = t.shapeSignature if t.shapeSignature is not None else t.shape
+    q = t.quantization
+    scales = () if q is None or q.scale is None else tuple(map(float, q.scale))
+    zeros = () if q is None or not scales or q.zeroPoint is None else tuple(map(int, q.zeroPoint))
+    return Tensor(
+        name=text(t.name),
+        shape=() if shape is None else tuple(map(int, shape)),
+        dtype=dtypes.get(t.type, f"type {t.type}"),
+        scales=scales,
+        zero_points=zeros,
+        size=None if data is None else len(data),
+        values=data,
+    )
 
 
-def ops_of(parsed, graph, tensors: Sequence[Tensor]):
+def ops_of(parsed, graph, tensors: Sequence[Tensor]) -> Iterator[Op]:
     """The graph's operations, in the order in which they run."""
     names = op_names(parsed)
     for op in graph.operators or ():
@@ -138,11 +147,11 @@ def ops_of(parsed, graph, tensors: Sequence[Tensor]):
             inputs=tuple(tensors[i] if i >= 0 else None for i in (() if op.inputs is None else op.inputs)),
             outputs=tuple(tensors[i] for i in (() if op.outputs is None else op.outputs)),
             options=op.builtinOptions,
-            attributes=attributes(op.customOptions) if custom else {},
+            attributes=custom_attributes(op.customOptions) if custom else {},
         )
 
 
-def attributes(data) -> dict[str, Any]:
+def custom_attributes(data) -> dict[str, Any]:
     """A custom op's options, where they are a flexbuffer's map; else how many bytes they are."""
     from flatbuffers import flexbuffers
 
@@ -157,95 +166,20 @@ def attributes(data) -> dict[str, Any]:
     return {k: float(f"{v:.7g}") if isinstance(v, float) else v for k, v in found.items()}
 
 
-def tensor_record(t: Tensor) -> dict[str, Any]:
-    record: dict[str, Any] = {"name": t.name, "dtype": t.dtype, "shape": list(t.shape)}
-    if t.scales:
-        record |= {"scale": t.scales[0], "zero_point": t.zero_points[0] if t.zero_points else 0}
-    return record
-
-
-def signature_record(signature, graphs) -> dict[str, Any]:
-    tensors = graphs[signature.subgraphIndex or 0]
-
-    def side(entries):
-        return {text(e.name): tensors[e.tensorIndex].name for e in entries or ()}
-
-    name = text(signature.signatureKey)
-    return {"name": name, "inputs": side(signature.inputs), "outputs": side(signature.outputs)}
-
-
-def constants(parsed, graphs) -> dict[str, Any]:
-    """Bytes of constants, each buffer once, in all and by type, and the largest."""
-    seen: dict[int, Tensor] = {}
-    for graph, tensors in zip(parsed.subgraphs, graphs, strict=True):
-        for raw, t in zip(graph.tensors or (), tensors, strict=True):
-            if t.constant:
-                seen.setdefault(raw.buffer, t)
-    by_type: Counter[str] = Counter()
-    for t in seen.values():
-        by_type[t.dtype] += t.size or 0
-    largest = sorted(seen.values(), key=lambda t: (-(t.size or 0), t.name))[:LARGEST]
-    return {
-        "bytes": sum(by_type.values()),
-        "tensors": len(seen),
-        "by_dtype": dict(by_type.most_common()),
-        "largest": [{"name": t.name, "shape": list(t.shape), "dtype": t.dtype, "size": t.size} for t in largest],
-    }
-
-
-def kind_of(ops: Sequence[Op]) -> str:
-    """How the layers with weights compute: float32, float16, dynamic, int8, uint8, int16x8; several: "mixed"."""
-    kinds = set()
-    halves = {o.name for op in ops if op.name == "DEQUANTIZE" for o in op.outputs if half(op)}
-    for op in ops:
-        if op.name in judge.WEIGHTED and len(op.inputs) > 1:
-            given, weights = op.inputs[2 if transposed(op) else 0], op.inputs[1]
-            if given is None or weights is None:
-                continue
-            pair = given.dtype, weights.dtype
-            if weights.name in halves:
-                kinds.add("float16")
-            else:
-                kinds.add(KINDS.get(pair, f"{pair[0]} with {pair[1]} weights"))
-    return next(iter(kinds)) if len(kinds) == 1 else "mixed: " + ", ".join(sorted(kinds)) if kinds else "none"
-
-
-def half(op: Op) -> bool:
-    return bool(op.inputs and op.inputs[0] and op.inputs[0].constant and op.inputs[0].dtype == "float16")
-
-
-def transposed(op: Op) -> bool:
-    """Its inputs are the output's shape, the weights, the image."""
-    return op.name == "TRANSPOSE_CONV" and len(op.inputs) > 2
-
-
-KINDS = {
-    ("float32", "float32"): "float32",
-    ("float32", "float16"): "float16",
-    ("float32", "int8"): "dynamic",
-    ("int8", "int8"): "int8",
-    ("uint8", "uint8"): "uint8",
-    ("int16", "int8"): "int16x8",
-}
-
-
-def packed(data: bytes) -> list[str]:
+def packed_files(data: bytes) -> list[str]:
     """Names of the files behind the flatbuffer."""
-    with _archive(data) as archive:
+    with _open_archive(data) as archive:
         return archive.namelist() if archive else []
 
 
-def labels(data: bytes) -> list[str]:
+def labels_of(data: bytes) -> list[str]:
     """The lines of the first text file behind the flatbuffer."""
-    with _archive(data) as archive:
+    with _open_archive(data) as archive:
         names = [n for n in archive.namelist() if n.endswith(".txt")] if archive else []
         return archive.read(names[0]).decode("utf-8", "replace").splitlines() if archive and names else []
 
 
-def _archive(data: bytes):
-    import contextlib
-    import io
-
+def _open_archive(data: bytes):
     try:
         return zipfile.ZipFile(io.BytesIO(data))
     except (zipfile.BadZipFile, OSError, struct.error):

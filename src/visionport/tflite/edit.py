@@ -1,4 +1,4 @@
-"""Reading and editing a converted TFLite file: the flatbuffer that the TensorFlow converter leaves.
+"""Edits of a converted TFLite file: the flatbuffer that the TensorFlow converter leaves.
 
 The converter makes a float32 file with one image and two raw outputs. `append_detection_postprocess` puts the custom
 op behind them here, in the flatbuffer, since the converter's own route (`experimental_implements`) loses
@@ -9,15 +9,14 @@ The schema is the runtime's own (`ai_edge_litert.schema_py_generated`), imported
 """
 
 import copy
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from visionport.errors import ArtifactError, OptionError, UnsupportedError, nearest
-from visionport.tflite.flatbuffer import make, op_names, parse, serialize, text
+from visionport.tflite.contents import Tensor, describe_tensor
+from visionport.tflite.flatbuffer import make, parse, serialize, text
 
 POSTPROCESS = "TFLite_Detection_PostProcess"
 SIGNATURE = "serving_default"
@@ -27,41 +26,6 @@ SIGNATURE_OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores",
 REFERENCE_SIGNATURE_OUTPUTS = ("output_3", "output_2", "output_1", "output_0")
 
 VARIABLE_OPS = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """An input or output. `shape` has -1 where it is dynamic; `quantization` is (scale, zero point) or None."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    quantization: tuple[float, int] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Graph:
-    """What a TFLite file holds: `ops` counts builtin and custom names over all subgraphs, as {"CONV_2D": 35}."""
-
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    ops: Mapping[str, int]
-    constant_bytes: int
-
-
-def read_graph(model: bytes) -> Graph:
-    """Inputs, outputs, op counts and the bytes of constants (each shared buffer once) of a TFLite file."""
-    parsed = parse(model)
-    codes = [name for name, _ in op_names(parsed)]
-    ops = Counter(codes[op.opcodeIndex] for graph in parsed.subgraphs for op in graph.operators or ())
-    constants = {tensor.buffer for graph in parsed.subgraphs for tensor in graph.tensors or ()}
-    main = parsed.subgraphs[0]
-    return Graph(
-        inputs=tuple(_describe(main.tensors[i]) for i in main.inputs),
-        outputs=tuple(_describe(main.tensors[i]) for i in main.outputs),
-        ops=dict(sorted(ops.items())),
-        constant_bytes=sum(len(b.data) for i, b in enumerate(parsed.buffers) if i in constants and b.data is not None),
-    )
 
 
 def rename_tensors(model: bytes, names: Mapping[str, str]) -> bytes:
@@ -78,6 +42,42 @@ def rename_tensors(model: bytes, names: Mapping[str, str]) -> bytes:
     for tensor, name in zip(tensors, after, strict=True):
         tensor.name = name
     return serialize(parsed)
+
+
+def name_ends(
+    model: bytes, inputs: Sequence[str], outputs: Sequence[str], input_names: Sequence[str], output_names: Sequence[str]
+) -> bytes:
+    """The file with inputs and outputs in that order, by other names, in one signature.
+
+    inputs, outputs: their tensors; input_names, output_names: what they are to be called. An output that is an input or
+    another output becomes a copy.
+    """
+    parsed = parse(model, edit=True)
+    main = parsed.subgraphs[0]
+    at = {text(t.name): i for i, t in enumerate(main.tensors)}
+    main.inputs = np.array([at[n] for n in inputs], np.int32)
+    main.outputs = np.array(_find_outputs(main.outputs, outputs, at), np.int32)
+    for k, i in enumerate(main.outputs):
+        if i in main.inputs or i in main.outputs[:k]:
+            main.outputs[k] = copied(parsed, int(i), f"output_{k}_copy")
+    taken = {*input_names, *output_names}
+    for t in main.tensors:
+        if text(t.name) in taken:
+            t.name = f"{text(t.name)}_inside"
+    for side, names in ((main.inputs, input_names), (main.outputs, output_names)):
+        for i, name in zip(side, names, strict=True):
+            main.tensors[i].name = name
+    parsed.signatureDefs = []
+    set_signature(parsed, {k: int(i) for k, i in zip(output_names, main.outputs, strict=True)})
+    return serialize(parsed)
+
+
+def _find_outputs(found: Sequence[int], names: Sequence[str], at: Mapping[str, int]) -> list[int]:
+    """The tensors of the outputs by their names; by their places where the converter made one of equal ones."""
+    lost = [n for n in names if n not in at]
+    if lost and (len(found) != len(names) or any(at.get(n, i) != i for n, i in zip(names, found, strict=True))):
+        raise ArtifactError(f"the converter lost {', '.join(lost)}: does an output repeat another? Name it once.")
+    return [int(at.get(n, i)) for n, i in zip(names, found, strict=True)] if lost else [at[n] for n in names]
 
 
 def reorder_outputs(model: bytes, names: Sequence[str]) -> bytes:
@@ -146,7 +146,12 @@ def append_detection_postprocess(
     if any(text(code.customCode) == POSTPROCESS for code in parsed.operatorCodes):
         raise ArtifactError(f"the model has {POSTPROCESS} already; append it to the raw heads")
     boxes, scores = _output(parsed, box_encodings), _output(parsed, class_scores)
-    _check_inputs(_describe(main.tensors[boxes]), _describe(main.tensors[scores]), anchors, num_classes)
+    _check_inputs(
+        describe_tensor(parsed, main.tensors[boxes]),
+        describe_tensor(parsed, main.tensors[scores]),
+        anchors,
+        num_classes,
+    )
     if main.tensors[boxes].type == schema.TensorType.UINT8:
         boxes = _dequantize(parsed, boxes)
     options = {
@@ -262,7 +267,7 @@ def copied(parsed, index: int, name: str) -> int:
 
     main = parsed.subgraphs[0]
     tensor = copy.copy(main.tensors[index])
-    shape = np.array(_describe(tensor).shape, np.int32)
+    shape = np.array(describe_tensor(parsed, tensor).shape, np.int32)
     if np.count_nonzero(shape < 0) > 1:
         raise UnsupportedError("an output that is an input or another one has more than one open size. Leave it out.")
     tensor.name, tensor.buffer = name, 0
@@ -339,20 +344,3 @@ def _output(parsed, which: int | str) -> int:
         known = ", ".join(repr(name) for name, _ in names)
         raise ArtifactError(f"{problem} called {which!r}; the names are {known}")
     return found.pop()
-
-
-def _describe(tensor) -> Tensor:
-    from ai_edge_litert import schema_py_generated as schema
-
-    dtypes = {code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
-    # The signature of a shape is written only when a dimension is dynamic.
-    shape = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
-    quantization = None
-    if tensor.quantization is not None and tensor.quantization.scale is not None and len(tensor.quantization.scale):
-        quantization = (float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0]))
-    return Tensor(
-        name=text(tensor.name),
-        shape=tuple(int(size) for size in (shape if shape is not None else ())),
-        dtype=dtypes[tensor.type],
-        quantization=quantization,
-    )

@@ -67,7 +67,7 @@ def _ends(detail) -> np.ndarray:
     return dequantized(np.array([info.min, info.max]), *detail["quantization"])
 
 
-def excluded(model: bytes, exclude: Sequence[str], names: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def find_excluded(model: bytes, exclude: Sequence[str], names: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """The TFLite ops, and the output tensors of layers, that `exclude` means in a file: names of ops as they are, else
     regular expressions over layers' names. Raises OptionError for what fits nothing.
 

@@ -7,18 +7,23 @@ and TFLite Support: tables are written here by their fields' numbers. It comes l
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from visionport.config import labels
+from visionport.errors import OptionError
 from visionport.tflite import edit
+from visionport.tflite.contents import read_contents
 from visionport.tflite.flatbuffer import add_metadata, metadata_of, parse, serialize
 
 NAME, IDENTIFIER = "TFLITE_METADATA", b"M001"
 LABELS = "labels.txt"
-# The smallest parser that knows all fields used here: output groups came with 1.2.0.
-PARSER = "1.2.0"
+LOGITS = "logits"
+# The smallest parsers that know all fields used here: output groups came with 1.2.0, custom metadata with 1.5.0.
+PARSER, CUSTOM_PARSER = "1.2.0", "1.5.0"
 
 # Values of the schema's enumerations and unions.
 AXIS_LABELS, VALUE_LABELS = 2, 3  # AssociatedFileType: an output's last axis has a line each; its values are lines
@@ -26,6 +31,10 @@ FEATURE, IMAGE, BOXES = 1, 2, 3  # ContentProperties
 RGB, GRAYSCALE = 1, 2  # ColorSpaceType
 BOUNDARIES = 1  # BoundingBoxType
 NORMALIZATION = 1  # ProcessUnitOptions
+
+# Of MediaPipe's segmenters, in custom metadata with a layout of its own (image_segmenter_metadata_schema.fbs).
+SEGMENTER, SEGMENTER_IDENTIFIER = "SEGMENTER_METADATA", b"V001"
+ACTIVATIONS = {"sigmoid": 1, "softmax": 2}  # Activation; 0 is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +52,7 @@ class Output:
     """What an output means. name: as readers look for it; content: one of ContentProperties.
 
     labels: how the lines of the label file belong to it, an AssociatedFileType; rank: of what one detection has.
+    activation: what makes probabilities of a segmenter's logits, a key of ACTIVATIONS; "" where nothing has to.
     """
 
     name: str
@@ -50,6 +60,7 @@ class Output:
     content: int = FEATURE
     labels: int = 0
     rank: int | None = None
+    activation: str = ""
 
 
 # The op's outputs, by the names that readers look for.
@@ -72,7 +83,37 @@ HEADS = {
     "detection_keypoints": "Keypoints as (y, x) of each detection, from 0 to 1 of the image.",
     "detection_keypoint_scores": "Scores of the keypoints, from 0 to 1.",
 }
+CLASSES = {  # dimensions of an output that has a number for each class -> what it is
+    2: "A number for each class, in the order of the label file.",
+    4: "For each pixel a number for each class, in the order of the label file.",
+}
 FIRST = (edit.POSTPROCESS, "detection_boxes")  # the first output of files with detections
+
+
+def outputs_for(shapes: Mapping[str, Sequence[int]], classes: int, activation: str = "softmax") -> dict[str, Output]:
+    """What classifiers' and segmenters' outputs mean: of each that has a number for each class, by name.
+
+    shapes: of all outputs, [1, classes] or [1, h, w, classes] among them. activation: of the latter, see Output.
+    """
+    fitting = {n: s for n, s in shapes.items() if len(s) in CLASSES and s[-1] == classes}
+    return {
+        name: Output(
+            name=name,
+            description=CLASSES[len(shape)],
+            content=IMAGE if len(shape) == 4 else FEATURE,
+            labels=AXIS_LABELS,
+            activation=activation if len(shape) == 4 else "",
+        )
+        for name, shape in fitting.items()
+    }
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Outputs as readers expect them: by name, but logits behind what was made of them.
+
+    MediaPipe's ImageSegmenter takes the last of two outputs for the masks; its users read a classifier's first.
+    """
+    return sorted(names, key=lambda name: (name == LOGITS, name))
 
 
 def add(
@@ -90,7 +131,7 @@ def add(
     its outputs mean, by their tensors' names, where they are neither the op's nor an SSD's heads. The same input gives
     the same bytes.
     """
-    graph = edit.read_graph(model)
+    graph = read_contents(model)
     parsed = parse(model, edit=True)
     if not parsed.signatureDefs:
         ends = zip(graph.outputs, parsed.subgraphs[0].outputs, strict=True)
@@ -115,10 +156,22 @@ def _content(graph, name: str, description: str, image: Image | None, labelled: 
     if detects:
         group = write.table(text0="detection_result", texts1=[kind.name for kind in DETECTIONS[:3]])
         groups = {"tables8": [group]}
-    subgraph = write.table(tables2=sources, tables3=written, **groups)
-    root = write.table(text0=name, text1=description, tables3=[subgraph], text7=PARSER)
+    custom, parser = {}, PARSER
+    if activations := {ACTIVATIONS[kind.activation] for kind in kinds if kind.activation}:
+        custom, parser = {"tables9": [_segmenter(write, *activations)]}, CUSTOM_PARSER
+    subgraph = write.table(tables2=sources, tables3=written, **groups, **custom)
+    root = write.table(text0=name, text1=description, tables3=[subgraph], text7=parser)
     b.Finish(root, file_identifier=IDENTIFIER)
     return bytes(b.Output())
+
+
+def _segmenter(write, activation: int) -> int:
+    """CustomMetadata that tells MediaPipe's ImageSegmenter how to make probabilities."""
+    import flatbuffers
+
+    b = flatbuffers.Builder(64)
+    b.Finish(_Writer(b).table(byte0=activation), file_identifier=SEGMENTER_IDENTIFIER)
+    return write.table(text0=SEGMENTER, bytes1=bytes(b.Output()))
 
 
 def _image(write, tensor, image: Image) -> int:
@@ -145,7 +198,9 @@ def _plain(tensor) -> Output:
 def _output(write, kind: Output, labelled: bool = False) -> int:
     fields: dict[str, Any] = {}
     # The schema's order is left, top, right, bottom: where each stands in a row of ours.
-    properties = {"uints0": [1, 0, 3, 2], "byte1": BOUNDARIES} if kind.content == BOXES else {}
+    properties = {BOXES: {"uints0": [1, 0, 3, 2], "byte1": BOUNDARIES}, IMAGE: {"byte0": GRAYSCALE}}.get(
+        kind.content, {}
+    )
     whole = {"table2": write.table(int0=kind.rank, int1=kind.rank)} if kind.rank else {}
     fields["table3"] = write.table(byte0=kind.content, table1=write.table(**properties), **whole)
     if kind.labels and labelled:
@@ -189,8 +244,11 @@ class _Writer:
     def _uints(self, values) -> int:
         return self._vector(4, values, self.b.PrependUint32)
 
-    def _vector(self, size: int, values, prepend) -> int:
-        self.b.StartVector(size, len(values), size)
+    def _bytes(self, values: bytes) -> int:
+        return self._vector(1, values, self.b.PrependByte, alignment=16)
+
+    def _vector(self, size: int, values, prepend, alignment: int | None = None) -> int:
+        self.b.StartVector(size, len(values), alignment or size)
         for value in reversed(values):
             prepend(value)
         return self.b.EndVector()
@@ -203,6 +261,25 @@ def _packed(model: bytes, files: Mapping[str, str]) -> bytes:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content.encode("utf-8"))
     return stream.getvalue()
+
+
+def label_outputs(path: Path, sizes: Mapping[str, Sequence[int | None]]) -> tuple[str, dict[str, Output]]:
+    """(the text of labels.txt, {output: what is said of it}): of each output whose last axis has that many classes."""
+    counts = {key: s[-1] or 0 for key, s in sizes.items() if len(s) > 1}
+    lists = {key: labels.lines(path, count) for key, count in counts.items() if count > 0}
+    fitting = {key: text for key, text in lists.items() if text}
+    if not fitting:
+        have = ", ".join(f"{key} {list(s)}" for key, s in sizes.items())
+        raise OptionError(
+            f"--labels {path}: {len(labels.read_label_map(path))} names, and no output has a number for each: {have}. "
+            "The list takes a line a class, one for the background where the model has that."
+        )
+    (text, *others) = set(fitting.values())
+    if others:
+        raise OptionError(f"--labels {path} fits {', '.join(fitting)}, with and without a background. Name one output.")
+    about = "A number for each class, in the order of the label file."
+    axis = AXIS_LABELS
+    return text, {key: Output(name=key, description=about, labels=axis) for key in fitting}
 
 
 # --- reading ---

@@ -17,6 +17,8 @@ from visionport.tflite import edit
 from visionport.tflite.flatbuffer import op_names, parse, serialize
 
 CLEAR = 0.3  # scores of detections that a user would look at
+OUTPUTS = 4  # of the op
+CALLS = 3  # of which the shortest counts
 SAME = 1e-4  # corners of one box: the network before the op is the same
 
 
@@ -61,6 +63,8 @@ def compare_modes(path: Path, feeds: Mapping[str, np.ndarray]) -> Modes | None:
     options = options_of(parse(data))
     if not feeds or not options or options["max_classes_per_detection"] > 1:  # which regular mode cannot give
         return None
+    if len(parse(data).subgraphs[0].outputs) != OUTPUTS:
+        return None
     found = {mode: run_file(in_mode(data, mode == "regular"), feeds) for mode in ("regular", "fast")}
     kept = {}
     for name in feeds:
@@ -70,6 +74,70 @@ def compare_modes(path: Path, feeds: Mapping[str, np.ndarray]) -> Modes | None:
         counts = {"kept": same, "clear_kept": same & clear, "clear": clear}
         kept[name] = Kept(all=len(rows), **{k: int(np.sum(v)) for k, v in counts.items()})
     return Modes(kept=kept, regular=found["regular"][1], fast=found["fast"][1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """The least CPU seconds of a call of a file, and of the same without its op."""
+
+    whole: float
+    network: float
+    threshold: float  # of the op's scores
+
+    @property
+    def in_words(self) -> str:
+        """ "" where the network takes most of the time."""
+        if self.whole <= 2 * self.network:
+            return ""
+        return (
+            f"NMS takes more than the network: {self.whole * 1e3:.1f} ms a call here with it, "
+            f"{self.network * 1e3:.1f} ms without. It sorts every score above {self.threshold:g}: a higher "
+            "--score-threshold, such as 0.3, leaves out what nobody looks at."
+        )
+
+
+def measure(path: Path, feed: np.ndarray) -> Cost | None:
+    """What the op costs. None for a file without it. feed: the file's input."""
+    data = path.read_bytes()
+    options = options_of(parse(data))
+    if not options:
+        return None
+    times = [min(run_once(file, feed) for _ in range(CALLS)) for file in map(loaded, (data, without_op(data)))]
+    return Cost(whole=times[0], network=times[1], threshold=options["nms_score_threshold"])
+
+
+def without_op(data: bytes) -> bytes:
+    """The file cut before its op: it gives what goes into that."""
+    parsed = parse(data)
+    graph, names = parsed.subgraphs[0], op_names(parsed)
+    (op,) = (op for op in graph.operators if names[op.opcodeIndex][0] == edit.POSTPROCESS)
+    kept, gone = [], {int(i) for i in op.outputs}
+    for other in graph.operators:  # in the order in which they run
+        if other is op or gone.intersection(map(int, other.inputs if other.inputs is not None else ())):
+            gone.update(map(int, other.outputs))
+        else:
+            kept.append(other)
+    graph.operators = kept
+    graph.outputs = [int(i) for i in op.inputs[:2]]  # the third holds the anchors
+    parsed.signatureDefs = []
+    return serialize(parsed)
+
+
+def loaded(data: bytes):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=data)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def run_once(interpreter, feed: np.ndarray) -> float:
+    """CPU seconds of a call."""
+    (source,) = interpreter.get_input_details()
+    interpreter.set_tensor(source["index"], quantized(feed, source["dtype"], *source["quantization"]))
+    begun = time.process_time()
+    interpreter.invoke()
+    return time.process_time() - begun
 
 
 def options_of(parsed) -> dict[str, Any]:

@@ -29,13 +29,13 @@ def write(model: bytes, description: dict[str, Any]) -> bytes:
 
 def read(path: Path) -> tuple[dict[str, Any], dict[int, str]]:
     """(preprocessing as a manifest has it, labels by class from 1) of a file that stands alone. Raises InputError."""
-    data = contents.read(path)
+    data = contents.read_file(path)
     try:
         parsed = parse(data)
         main = parsed.subgraphs[0]
         inputs = [main.tensors[i] for i in main.inputs]
         written, metadata = _written(parsed), tflite_metadata.read(data, parsed)
-        names = contents.labels(data)
+        names = contents.labels_of(data)
     except DAMAGED as e:
         raise InputError(f"{path}: the TFLite file is damaged or cut short ({e}).") from None
     labels = {i: name for i, name in enumerate(names, 1) if name not in ("", "???")}

@@ -15,7 +15,7 @@ MOVES = ("RESHAPE", "CONCATENATION")  # what they give has the scale of what the
 SATURATED = 7.0  # from there on, a LOGISTIC of 8 bits gives its least or its largest value: 0 or 255 of 256
 
 
-def measured(converter) -> bytes:
+def measure_ranges(converter) -> bytes:
     """The float32 file that the converter makes, with the least and the largest value of each activation.
 
     Goes once through the converter's representative_dataset.
@@ -57,7 +57,7 @@ def overwritten(parsed) -> list[int]:
     return sorted(i for i in read & made if uses[i] == 1)
 
 
-def narrowed(model: bytes, float_ops: Collection[str] = (), float_layers: Collection[str] = ()) -> bytes:
+def narrow_ranges(model: bytes, float_ops: Collection[str] = (), float_layers: Collection[str] = ()) -> bytes:
     """The file with less of some ranges, for finer scales, where 8 bits tell nothing of what lies beyond.
 
     So it is with what only a LOGISTIC reads, as it does class logits: few places hold an object, and the others' reach

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from visionport.errors import UnsupportedError
-from visionport.tflite import edit
-from visionport.tflite.convert import quietly
+from visionport.tflite.contents import read_contents
+from visionport.tflite.convert import mute_converter
 from visionport.tflite.flatbuffer import op_names, parse, serialize
 
 
-def convert(graph, *, input_name: str, output_names: Sequence[str], mean: float, std: float) -> bytes:
+def convert_trained(
+    graph, *, input_name: str, output_names: Sequence[str], mean: float, std: float, custom_ops: bool = False
+) -> bytes:
     """TFLite of a frozen GraphDef, uint8 throughout: its weights, activations, input and outputs.
 
     The input takes pixels from 0 to 255; the graph's placeholder is (pixel - mean) / std. Only the converter's old
@@ -23,17 +25,19 @@ def convert(graph, *, input_name: str, output_names: Sequence[str], mean: float,
     with placed.as_default():
         v1.import_graph_def(graph, name="")
     inputs, outputs = ([placed.get_tensor_by_name(f"{n}:0") for n in side] for side in ((input_name,), output_names))
-    with quietly(), v1.Session(graph=placed) as session:
+    with mute_converter(), v1.Session(graph=placed) as session:
         converter = v1.lite.TFLiteConverter.from_session(session, inputs, outputs)
         converter.inference_type = tf.uint8
         converter.quantized_input_stats = {input_name: (mean, std)}
+        converter.allow_custom_ops = custom_ops
         try:
             data = converter.convert()
         except ConverterError as e:
             raise UnsupportedError(NO_RANGES.format(" ".join(str(e).split())[:200])) from e
-    made = edit.read_graph(data)
+    made = read_contents(data)
     left = [op for op in ("QUANTIZE", "DEQUANTIZE") if op in made.ops]
-    if left or any(t.dtype != "uint8" for t in (*made.inputs, *made.outputs)):
+    own = {t.name for op in made.main if op.custom for t in op.outputs}  # floats, as those of the NMS op
+    if left or any(t.dtype != "uint8" for t in (*made.inputs, *made.outputs) if t.name not in own):
         raise UnsupportedError(NO_RANGES.format(", ".join(left) or "its ends"))
     return centered(data, mean)
 

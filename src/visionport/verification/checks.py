@@ -47,7 +47,11 @@ class Check:
         if self.bound is None:
             return -self.measured if self.at_least else self.measured
         if self.at_least:
-            return (1 - self.measured) / max(1 - self.bound, 1e-12) if self.bound <= 1 else self.bound / self.measured
+            return (
+                (1 - self.measured) / max(1 - self.bound, 1e-12)
+                if self.bound <= 1
+                else self.bound / max(self.measured, 1e-12)
+            )
         return self.measured / self.bound if self.bound else (math.inf if self.measured else 0.0)
 
 

@@ -69,3 +69,32 @@ def verdict_of(checks: Sequence[Check]) -> State:
     if any(not c.ok for c in checks):
         return "disagrees"
     return "agrees" if any(c.bound is not None for c in checks) else "not judged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What all checks come to, in a line."""
+
+    state: State
+    text: str
+
+
+def conclude(checks: Sequence[Check], artifacts: Sequence[str], source: str) -> Verdict:
+    """artifacts: the formats that were written, or the files. source: what they were compared with, in words."""
+    names = dict.fromkeys([*artifacts, *(c.artifact for c in checks)])
+    states = {name: verdict_of([c for c in checks if c.artifact == name]) for name in names}
+    good, bad, unknown = (
+        [name for name, state in states.items() if state == wanted] for wanted in ("agrees", "disagrees", "not judged")
+    )
+    if bad:
+        what = {name: [r.what for r in summarize(checks) if r.artifact == name and r.disagreeing] for name in bad}
+        if len(names) == 1:
+            return Verdict(state="disagrees", text=f"{bad[0]} disagrees with {source}: {', '.join(what[bad[0]])}")
+        named = "; ".join(f"{name} ({', '.join(kinds)})" for name, kinds in what.items())
+        verb = "disagrees" if len(bad) == 1 else "disagree"
+        return Verdict(state="disagrees", text=f"{len(bad)} of {len(names)} artifacts {verb} with {source}: {named}")
+    if not good:
+        return Verdict(state="not judged", text=f"nothing was compared with {source}")
+    agree = f"{len(good)} artifacts agree" if len(good) > 1 else f"{good[0]} agrees"
+    skipped = f"; not verified: {', '.join(unknown)}" if unknown else ""
+    return Verdict(state="not judged" if unknown else "agrees", text=f"{agree} with {source}{skipped}")

@@ -8,20 +8,30 @@ from google.protobuf import text_format
 
 from visionport import config
 from visionport.config.center_net import KEYPOINT_LABEL_MAP
-from visionport.config.labels import find_labels, left_out, read_label_map
+from visionport.config.labels import find_labels, left_out, no_labels, read_label_map
 from visionport.config.lineage import LINEAGES
 from visionport.config.model import COMMON_INPUTS
 from visionport.config.pipeline.center_net import center_net
 from visionport.config.pipeline.faster_rcnn import faster_rcnn
 from visionport.config.pipeline.ssd import ssd
 from visionport.config.pipeline.text import Pipeline, read_pipeline
-from visionport.errors import ConfigError, UnsupportedError
+from visionport.errors import ConfigError, OptionError, UnsupportedError
 
 
-def read(path, *, override: str = "", labels=None, keypoint_label_map=None) -> config.Config:
+def read(
+    path,
+    *,
+    override: str = "",
+    labels=None,
+    keypoint_label_map=None,
+    picture_size: tuple[int, int] | None = None,
+    score_threshold: float | None = None,
+) -> config.Config:
     """The config in a file or folder (see visionport.config.read_config)."""
     pipeline = read_pipeline(path, override)
     kind = pipeline.message.model.WhichOneof("model")
+    if score_threshold is not None and kind in MODELS:
+        pipeline = read_pipeline(path, override + threshold_text(pipeline, kind, score_threshold))
     if kind not in MODELS:
         raise UnsupportedError(
             f"{pipeline.path}: models of the kind {kind!r} are not supported. Supported: {', '.join(MODELS)}; "
@@ -43,6 +53,7 @@ def read(path, *, override: str = "", labels=None, keypoint_label_map=None) -> c
         task="detection",
         lineage=LINEAGES[api],
         num_classes=model.num_classes,
+        picture_size=picture_size,
         input_types=input_types(model),
         files=more_files(model),
         quantized=rewritten,
@@ -52,10 +63,25 @@ def read(path, *, override: str = "", labels=None, keypoint_label_map=None) -> c
         warnings=(
             *pipeline.warnings,
             *ignored(pipeline.message, api),
-            *(left_out(label_map, model.num_classes) if label_map else ()),
+            *(left_out(label_map, model.num_classes) if label_map else no_labels(pipeline)),
         ),
         source=pipeline,
     )
+
+
+def threshold_text(pipeline: Pipeline, kind: str, threshold: float) -> str:
+    """Config text that sets the score threshold of the last NMS. Raises OptionError for a model that has none."""
+    model = getattr(pipeline.message.model, kind)
+    if kind == "faster_rcnn" and model.number_of_stages == 1:
+        return f"\nmodel {{ faster_rcnn {{ first_stage_nms_score_threshold: {threshold!r} }} }}"
+    field = "second_stage_post_processing" if kind == "faster_rcnn" else "post_processing"
+    if kind == "center_net" and not model.HasField(field):
+        raise OptionError(
+            f"--score-threshold: {pipeline.path} has no NMS: a CenterNet gives the highest peaks, whatever their "
+            "score. Leave it out, and drop what scores too low behind the model."
+        )
+    nms = f"batch_non_max_suppression {{ score_threshold: {threshold!r} }}"
+    return f"\nmodel {{ {kind} {{ {field} {{ {nms} }} }} }}"
 
 
 @dataclass(frozen=True, kw_only=True)

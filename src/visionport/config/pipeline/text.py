@@ -14,6 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from visionport.downloads import check_download
 from visionport.errors import ConfigError, VisionportError, nearest
 
 STRICT = {"model", "graph_rewriter"}  # the sections that change inference
@@ -111,8 +112,7 @@ def read_text(path: Path, what: str, error: type[VisionportError]) -> str:
         data = path.read_bytes()
     except OSError as failure:
         raise error(f"{path}: this {what} cannot be read: {failure.strerror or failure}.") from None
-    if data.startswith(b"version https://git-lfs"):
-        raise error(f"{path}: this is a Git LFS pointer, not the {what} itself. Run `git lfs pull` in its repository.")
+    check_download(data, path, what, error)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as failure:

@@ -131,8 +131,10 @@ def convert(model, options, progress) -> bytes:
     if options.tflite_head == "raw":
         return edit.reorder_outputs(data, sorted(maps.structured_outputs))
     names = output_names(c)
-    after, inputs = tflite_convert.convert_plain(trace_search(model, c, maps))
-    data = merge_files(data, after, inputs)
+    after = trace_search(model, c, maps)
+    inputs = [t.op.name for t in after.inputs[: len(maps.structured_outputs)]]
+    request = tflite_convert.FileRequest(inputs=inputs, outputs=sorted(after.structured_outputs))
+    data = merge_files(data, tflite_convert.convert_function(after, request), inputs)
     data = edit.reorder_outputs(data, names)
     numbered = {f"output_{i}": name for i, name in enumerate(reversed(names))}
     signed = {"named": dict(zip(names, names, strict=True)), "numbered": numbered}

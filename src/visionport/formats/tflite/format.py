@@ -20,7 +20,8 @@ from visionport.inputs import preprocessing as pre
 from visionport.inputs.preprocessing import describe, prepare
 from visionport.inputs.quantization import quantized
 from visionport.progress import Progress
-from visionport.tflite import checks, edit, layers, metadata, nms, preprocessing
+from visionport.tflite import checks, layers, metadata, nms, preprocessing
+from visionport.tflite.contents import read_contents
 from visionport.tflite.edit import SIGNATURE
 from visionport.tflite.kinds import CALIBRATED
 from visionport.verification.bounds import FAKE_QUANTIZED, OTHER_RUNTIME, QUANTIZED
@@ -29,7 +30,13 @@ from visionport.verification.layers import layer_checks
 
 # Model family -> the module of this package that knows its file: check, convert, reading, left_out, differs, probe,
 # refused_by, outside. Any other family's file is made by `whole`.
-ARCHITECTURES = {"ssd": "ssd", "center_net": "center_net", "faster_rcnn": "two_stage"}
+ARCHITECTURES = {
+    "ssd": "ssd",
+    "center_net": "center_net",
+    "retinanet": "retinanet",
+    "faster_rcnn": "two_stage",
+    "mask_rcnn": "two_stage",
+}
 
 
 def architecture_of(config) -> ModuleType:
@@ -69,7 +76,7 @@ class Tflite(Format):
         return TfliteRunner(path, str(path), reading.outputs, reading.probes)
 
     def signatures(self, path: Path, reading: Reading) -> list[SignatureInfo]:
-        graph = edit.read_graph(path.read_bytes())
+        graph = read_contents(path.read_bytes())
 
         def side(tensors):
             return tuple(Tensor(name=t.name, dtype=t.dtype, shape=tuple(t.shape)) for t in tensors)
@@ -139,6 +146,10 @@ class Tflite(Format):
                 for picture, kept in modes.kept.items()
             ]
             notes.append(modes.in_words)
+        first = next(iter(pictures.values()), None)
+        cost = nms.measure(path, asker.feed(first[None])[0]) if first is not None else None
+        if cost and cost.in_words:
+            notes.append(f"{path.name}: {cost.in_words}")
         return found, notes
 
     def layers(self, model, options, path: Path, content: Mapping[str, Any], pictures) -> list[layers.Layer]:
@@ -163,6 +174,8 @@ class Tflite(Format):
         n = pre.of_pixels(resizer, n)
         mean, std = ([0.0] * 3, [1.0] * 3) if reading.type == "pixels" else (n.mean, n.std)
         gray = resizer.grayscale
+        if type(resizer).__name__ == "MiddleClip":
+            return CLIP_SNIPPET.format(path=artifact["path"], end=OUTPUTS)
         return SNIPPET.format(
             path=artifact["path"],
             mode="L" if gray else "RGB",
@@ -198,20 +211,31 @@ def check_order(runner: TfliteRunner, reading: Reading) -> list[Check]:
 
 def add_metadata(data: bytes, config, normalization) -> bytes:
     """The file with metadata. normalization: what is left to do outside."""
+    contents, outputs = read_contents(data), {}
+    if config.family not in ARCHITECTURES:
+        outputs = metadata.outputs_for({t.name: t.shape for t in contents.outputs}, config.num_classes)
     gray = config.model.resizer.grayscale
     channels = slice(1) if gray else slice(3)
+    image = metadata.Image(mean=normalization.mean[channels], std=normalization.std[channels], grayscale=gray)
     return metadata.add(
         data,
         name=config.architecture,
         description=f"{config.architecture} with {config.num_classes} classes",
-        image=metadata.Image(mean=normalization.mean[channels], std=normalization.std[channels], grayscale=gray),
-        labels=write_labels(dict(config.labels), config.num_classes) if config.labels else "",
+        image=image if len(contents.inputs[0].shape) == 4 else None,  # a clip is none
+        labels=write_labels(config.labels, config.num_classes, config.label_offset) if config.labels else "",
+        outputs=outputs,
     )
 
 
 def fit_lines(resizer, normalization, mode: str) -> str:
     """The lines of the snippet that fit its picture to the input."""
     kind = type(resizer).__name__
+    if kind in ("CropAndResize", "FitAndPad"):
+        whole = "whole" if not getattr(resizer, "crop", 1) or not getattr(resizer, "keep_aspect_ratio", True) else kind
+        mean = tuple(round(v) for v in normalization.mean)
+        size = getattr(resizer, "padded", (0, 0))
+        names = {"crop": getattr(resizer, "crop", 1), "mean": mean, "high": resizer.height, "wide": resizer.width}
+        return FITS[whole].format(**names, height=size[0], width=size[1])
     if kind != "KeepAspectRatio":
         return FITS[kind]
     color = [round(v) for v in pre.padding(resizer, normalization).tolist()]
@@ -245,9 +269,30 @@ if source["dtype"] == np.int8:
 model.set_tensor(source["index"], value.astype(source["dtype"]))
 model.invoke()
 {end}"""
+CLIP_SNIPPET = """\
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+model = Interpreter("{path}")
+model.allocate_tensors()
+(source,) = model.get_input_details()
+value = np.zeros(source["shape"], source["dtype"])  # frames from 0 to 1, as `preprocessing` in manifest.json says
+model.set_tensor(source["index"], value)
+model.invoke()
+{end}"""
 # Its pictures fitted to the input: by the resizer's name.
 FITS = {
     "FixedShape": "image = image.resize((width, height), Image.Resampling.BILINEAR)",
+    "whole": "image = image.resize((width, height), Image.Resampling.BILINEAR)",
+    "CropAndResize": """\
+side = int({crop} * min(image.size))
+left, top = (image.width - side) // 2, (image.height - side) // 2
+image = image.crop((left, top, left + side, top + side)).resize((width, height), Image.Resampling.BILINEAR)""",
+    "FitAndPad": """\
+scale = min({high} / image.height, {wide} / image.width)
+shown = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
+image = Image.new("RGB", (width, height), {mean})
+image.paste(shown)  # top left""",
     "KeepAspectRatio": """\
 scale = min({short} / min(image.size), {long} / max(image.size))
 shown = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
@@ -260,7 +305,7 @@ print(boxes[0, 0], classes[0, 0], scores[0, 0])  # classes from 0: lines of labe
 """
 OUTPUTS = """\
 for output in model.get_output_details():
-    print(output["name"], output["shape"], model.get_tensor(output["index"])[0, 0])
+    print(output["name"], output["shape"], model.get_tensor(output["index"]).flat[0])
 """
 
 FORMAT = Tflite()

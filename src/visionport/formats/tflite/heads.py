@@ -92,41 +92,31 @@ def convert_network(
     """
     kind = input_type(options)
     integer = kind if options.quantize in EIGHT_BITS and kind != "float32" else ""
-    examples = Examples(model, options.calibration, pixels=pixels) if options.calibration else ()
+    examples = calibration_examples(model, options.calibration, pixels=pixels) if options.calibration else ()
+    if examples and (told := calibration.few(len(examples), options.quantize)):
+        progress.warn(told)
     with progress.bar("calibrate", examples) as followed:
-        return tflite_convert.convert(
-            function,
-            input_name=input_name,
+        request = tflite_convert.FileRequest(
+            inputs=(input_name,),
+            outputs=sorted(function.structured_outputs),
             quantize=options.quantize,
             integer_input=integer,
-            integer_outputs=bool(integer) and integer_outputs,
-            examples=followed,
+            integer_output=integer if integer_outputs else "",
+            examples=followed if options.calibration else None,
             exclude=options.quantize_exclude,
         )
+        return tflite_convert.convert_function(function, request)
 
 
-class Examples:
-    """The calibration pictures as the function takes them, float32 [1, H, W, c]; their number is for a progress bar.
-
-    Two corner pixels of the first are black and white, so that the input's range, and with it its scale and zero point,
-    are the normalisation's own and not the pictures'.
-    """
-
-    def __init__(self, model, path, *, pixels: bool):
-        resizer = model.config.model.resizer
-        self.path, self.pixels = path, pixels
-        self.preprocessing = describe(resizer, model.meta.normalization(model.config.model))
-        self.of_pixels = describe(resizer, normalization(model.config))
-        self.length = calibration.count(path)
-
-    def __len__(self):
-        return self.length
-
-    def __iter__(self):
-        for i, picture in enumerate(calibration.load(self.path)):
-            value, _ = prepare(picture, self.preprocessing)
-            if i == 0:
-                for x, gray in ((0, 0), (-1, 255)):
-                    plain, _ = prepare(np.full((8, 8, 3), gray, np.uint8), self.preprocessing)
-                    value[0, 0, x] = plain[0, 0, 0]
-            yield to_pixels(value, self.of_pixels).astype(np.float32) if self.pixels else value
+def calibration_examples(model, path, *, pixels: bool) -> calibration.Examples:
+    """The calibration pictures as the function takes them, float32 [1, H, W, c]."""
+    resizer = model.config.model.resizer
+    outside = describe(resizer, model.meta.normalization(model.config.model))
+    inside = describe(resizer, normalization(model.config))
+    black, white = (prepare(np.full((8, 8, 3), gray, np.uint8), outside)[0][0, 0, 0] for gray in (0, 255))
+    return calibration.Examples(
+        read=lambda: calibration.prepare_pictures(path, outside),
+        count=calibration.count(path),
+        ends=(black, white),
+        trace=(lambda value: to_pixels(value, inside).astype(np.float32)) if pixels else None,
+    )

@@ -1,7 +1,11 @@
 """SSD in TFLite: the network converted, then `TFLite_Detection_PostProcess` appended in the flatbuffer.
 
-What it needs of a model are box encodings, scores and anchors; see architectures.py for what such a module holds.
+What that needs of a model are box encodings, scores and anchors: `write_file` and `trace_network` take any detector
+with these (see retinanet.py). See format.py for what such a module holds.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +24,8 @@ from visionport.formats.tflite.heads import (
 )
 from visionport.graph.function import freeze_function
 from visionport.inputs import calibration
-from visionport.tflite import checks, edit
 from visionport.tflite import convert as tflite_convert
+from visionport.tflite import edit
 from visionport.tflite import trained as tflite_trained
 from visionport.tflite.edit import POSTPROCESS
 
@@ -32,6 +36,7 @@ HEADS = {
 }
 RAW = HEADS["raw"]
 NAMES = edit.SIGNATURE_OUTPUTS
+FLOATS: dict[str, str] = dict.fromkeys(NAMES, "float32")  # the op gives no other
 
 
 def check(config, options) -> None:
@@ -39,9 +44,6 @@ def check(config, options) -> None:
 
     OptionError, where the options contradict the config.
     """
-    check_quantization(config, options)
-    if not options.tflite_keypoints:
-        raise OptionError(f"--no-tflite-keypoints: {config.architecture} is no CenterNet. Leave it out.")
     model: Ssd = config.model
     nms = model.post_processing.nms
     op, kind = options.tflite_head == "detections", model.box_coder.kind
@@ -54,8 +56,17 @@ def check(config, options) -> None:
         f"the box coder {kind!r}; it decodes faster_rcnn_box_coder only": op and kind != "faster_rcnn",
         "soft NMS; set soft_nms_sigma: 0": op and nms.soft_sigma > 0,
         "the keypoints of 'keypoint_box_coder'; take raw": options.tflite_head == "decoded" and kind == "keypoint",
-        f"a batch of {options.batch}; leave out --batch": options.batch not in (None, 1),
     }
+    check_reasons(config, options, reasons)
+
+
+def check_reasons(config, options, reasons: dict[str, bool]) -> None:
+    """Raises as `check` does. reasons: {what a file cannot do: whether it would have to}."""
+    check_quantization(config, options)
+    if not options.tflite_keypoints:
+        raise OptionError(f"--no-tflite-keypoints: {config.architecture} is no CenterNet. Leave it out.")
+    op = options.tflite_head == "detections"
+    reasons = reasons | {f"a batch of {options.batch}; leave out --batch": options.batch not in (None, 1)}
     for reason, applies in reasons.items():
         if applies:
             what = POSTPROCESS if op else f"--tflite-head {options.tflite_head}"
@@ -66,7 +77,12 @@ def check(config, options) -> None:
 
 def convert(model, options, progress) -> bytes:
     """The file without metadata. Input: [1, H, W, c], see heads.py; outputs: the op's, or the heads."""
-    data, anchors = _convert_heads(model, options, progress)
+    return write_file(model, options, progress, anchored, op_attributes(model.config.model, options))
+
+
+def write_file(model, options, progress, network: Callable, attributes: dict[str, Any]) -> bytes:
+    """See `convert`. network: see `trace_network`; attributes: what the op is told."""
+    data, anchors = _convert_heads(model, options, progress, network)
     if options.tflite_head != "detections":
         return edit.reorder_outputs(data, HEADS[options.tflite_head])
     return edit.append_detection_postprocess(
@@ -75,7 +91,7 @@ def convert(model, options, progress) -> bytes:
         class_scores=RAW[1],
         anchors=anchors,
         signature_outputs=SIGNATURE_OUTPUTS[options.tflite_outputs],
-        **op_attributes(model.config.model, options),
+        **attributes,
     )
 
 
@@ -84,7 +100,7 @@ def reading(config, options) -> Reading:
     if options.tflite_head != "detections":
         return Reading(input=INPUT, type="preprocessed", outputs=HEADS[options.tflite_head])
     answers = {"classes_from": 0, "boxes": "frame", "drops_empty": True}
-    return Reading(input=INPUT, type="preprocessed", answers=answers, outputs=NAMES, probes=RAW)
+    return Reading(input=INPUT, type="preprocessed", answers=answers, outputs=NAMES, probes=RAW, dtypes=FLOATS)
 
 
 def left_out(config, options) -> str:
@@ -135,42 +151,59 @@ def outside(config):
     return normalization(config)
 
 
-def trace_heads(model, *, head: str = "raw", pixels: bool = False, dtype: str = "float32"):
+def trace_heads(model):
+    """A concrete function of one preprocessed image to its raw heads, and the anchors."""
+    return trace_network(model, anchored)
+
+
+def trace_network(model, network: Callable, *, head: str = "raw", pixels: bool = False, dtype: str = "float32"):
     """A concrete function of one image [1, H, W, c], and the anchors float32 [n, 4] as (y, x, h, w).
 
-    head: a key of HEADS. pixels: the image is RGB, or gray, from 0 to 255, else preprocessed. dtype: the image's.
+    network: (model, preprocessed images, head) -> (box encodings or boxes [1, n, 4], scores [1, n, classes], the
+    anchors as normalised corners). head: a key of HEADS. pixels: the image is RGB, or gray, from 0 to 255, else
+    preprocessed. dtype: the image's.
     """
     import tensorflow as tf
 
-    from visionport.models.ssd import architecture as ssd
     from visionport.ops import boxes as box_ops
     from visionport.ops import image, nn
 
-    config = model.config.model
     kept = {}
 
     def raw(images):
         x = image.normalize(tf.cast(images, tf.float32), normalization(model.config)) if pixels else images
         with nn.for_tflite():
-            found = model.predict(x, None)
-        kept["anchors"] = ssd.anchors(config, found, x, constant=True)
-        boxes = tf.identity(found["box_encodings"])
-        if head == "decoded":
-            boxes, _ = box_ops.decode(config.box_coder, boxes, kept["anchors"])
-        return dict(zip(HEADS[head], (boxes, box_ops.scores(config.post_processing, found["logits"])), strict=True))
+            boxes, scores, kept["anchors"] = network(model, x, head)
+        return dict(zip(HEADS[head], (boxes, scores), strict=True))
 
     spec = tf.TensorSpec((1, *model.input_size), tf.dtypes.as_dtype(dtype), name=INPUT)
     return tf.function(raw, autograph=False).get_concrete_function(spec), box_ops.centers(kept["anchors"])
 
 
-def _convert_heads(model, options, progress) -> tuple[bytes, np.ndarray]:
+def anchored(model, images, head: str):
+    """See `trace_network`."""
+    import tensorflow as tf
+
+    from visionport.models.ssd import architecture as ssd
+    from visionport.ops import boxes as box_ops
+
+    config = model.config.model
+    found = model.predict(images, None)
+    anchors = ssd.anchors(config, found, images, constant=True)
+    boxes = tf.identity(found["box_encodings"])
+    if head == "decoded":
+        boxes, _ = box_ops.decode(config.box_coder, boxes, anchors)
+    return boxes, box_ops.scores(config.post_processing, found["logits"]), anchors
+
+
+def _convert_heads(model, options, progress, network: Callable) -> tuple[bytes, np.ndarray]:
     """The file without the op, and the anchors."""
     if trained(model.config, options):
         return _convert_trained(model)
     pixels = normalizes(model.config, options)
     head = "decoded" if options.tflite_head == "decoded" else "raw"
     dtype = "uint8" if pixels and takes_bytes(options) else "float32"
-    function, anchors = trace_heads(model, head=head, pixels=pixels, dtype=dtype)
+    function, anchors = trace_network(model, network, head=head, pixels=pixels, dtype=dtype)
     whole = options.tflite_head != "detections"
     data = convert_network(function, model, options, progress, input_name=INPUT, pixels=pixels, integer_outputs=whole)
     return data, anchors
@@ -187,8 +220,9 @@ def _convert_trained(model) -> tuple[bytes, np.ndarray]:
     function, anchors = trace_heads(model)
     graph = freeze_function(function, {INPUT: INPUT})
     how = {"input_name": INPUT, "output_names": RAW, "mean": n.mean[0], "std": n.std[0]}
-    data, keys = tflite_trained.convert(graph, **how), sorted(function.structured_outputs)
-    checks.converted(data, tflite_convert.frozen(function), keys, quantize="uint8")
+    data, keys = tflite_trained.convert_trained(graph, **how), sorted(function.structured_outputs)
+    request = tflite_convert.FileRequest(inputs=(INPUT,), outputs=keys, quantize="uint8")
+    tflite_convert.check_file(data, tflite_convert.freeze_variables(function), request)
     return data, anchors
 
 
@@ -208,7 +242,7 @@ def op_attributes(config: Ssd, options) -> dict:
         "max_detections": options.max_detections or nms.max_total,
         "detections_per_class": options.detections_per_class or nms.max_per_class,
         "max_classes_per_detection": options.classes_per_detection,
-        "nms_score_threshold": _above(nms.score_threshold),
+        "nms_score_threshold": above(nms.score_threshold),
         "nms_iou_threshold": nms.iou_threshold,
         "use_regular_nms": nms_mode(config, options) == "regular",
         **dict(zip(("y_scale", "x_scale", "h_scale", "w_scale"), config.box_coder.scales, strict=True)),
@@ -220,6 +254,6 @@ def nms_mode(config: Ssd, options) -> str:
     return options.tflite_nms or ("fast" if config.post_processing.nms.class_agnostic else "regular")
 
 
-def _above(threshold: float) -> float:
+def above(threshold: float) -> float:
     # The op keeps scores at the threshold, the reference only those above it.
     return max(float(np.nextafter(np.float32(threshold), np.float32(np.inf))), float(np.finfo(np.float32).tiny))

@@ -6,6 +6,6 @@ from visionport.errors import UnsupportedError
 def check(config, options) -> None:
     """Raises UnsupportedError, always."""
     raise UnsupportedError(
-        f"{config.path}: --format tflite takes SSD and CenterNet models; {config.architecture} is neither: TFLite has "
-        "no op that crops a feature map at proposals. Take --format saved_model or frozen_graph."
+        f"{config.path}: --format tflite takes SSD, CenterNet and RetinaNet models; {config.architecture} is none of "
+        "these: TFLite has no op that crops a feature map at proposals. Take --format saved_model or frozen_graph."
     )

@@ -13,7 +13,7 @@ from visionport.formats.tflite.heads import (
 )
 from visionport.formats.tflite.options import TfliteOptions
 from visionport.inputs import calibration
-from visionport.tflite import edit
+from visionport.tflite import edit, metadata
 
 OF_DETECTORS = {"--tflite-nms", "--max-detections", "--no-tflite-keypoints", "--tflite-head", "--detections-per-class"}
 OF_DETECTORS |= {"--classes-per-detection", "--tflite-outputs"}
@@ -42,7 +42,8 @@ def convert(model, options, progress) -> bytes:
     def whole(images):
         x = image.normalize(tf.cast(images, tf.float32), normalization(model.config)) if pixels else images
         with nn.for_tflite():
-            return {name: tf.identity(value) for name, value in model.answer(x).items()}
+            found = {name: value for name, value in model.answer(x).items() if name not in model.of_pictures}
+            return {name: tf.identity(value) for name, value in found.items()}
 
     if None in model.input_size:
         raise UnsupportedError(f"{model.config.path}: --format tflite needs an input size that the config fixes.")
@@ -50,7 +51,7 @@ def convert(model, options, progress) -> bytes:
     spec = tf.TensorSpec((1, *model.input_size), tf.dtypes.as_dtype(dtype), name=INPUT)
     function = tf.function(whole, autograph=False).get_concrete_function(spec)
     data = convert_network(function, model, options, progress, input_name=INPUT, pixels=pixels, integer_outputs=False)
-    return edit.reorder_outputs(data, sorted(function.structured_outputs))
+    return edit.reorder_outputs(data, metadata.in_order(function.structured_outputs))
 
 
 def reading(config, options) -> Reading:

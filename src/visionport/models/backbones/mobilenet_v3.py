@@ -1,6 +1,6 @@
 """MobileNetV3 (Howard et al. 2019) and MobileNetEdgeTPU: inverted residuals, some with squeeze and excitation.
 
-Reference: slim's nets/mobilenet/mobilenet_v3.py.
+Reference: slim's nets/mobilenet/mobilenet_v3.py. Other networks have the block too: mobilenet.py, spinenet_mobile.py.
 """
 
 from typing import NamedTuple
@@ -12,13 +12,17 @@ from visionport.ops import nn
 
 
 class Block(NamedTuple):
-    kernel: int = 3
+    kernel: int = 3  # of the depthwise convolution; 0: there is none
     stride: int = 1
     activation: str = "relu"
     squeeze: bool = False
     expand: bool = True
     fused: bool = False  # the expansion is a full convolution of this kernel and stride; there is no depthwise one
     residual: bool = True  # where stride and width allow it
+    start: int = 0  # kernel of a depthwise convolution before the expansion; 0: there is none (MobileNetV4)
+    scale: bool = False  # the residual branch ends in a learned factor per channel (MobileNetV4)
+    rate: int = 1  # of the depthwise convolutions' dilation
+    width: int | None = None  # channels of the output; None: the weights decide
 
 
 class Network(NamedTuple):
@@ -36,26 +40,36 @@ def forward(s, x, network: Network, norm: BatchNorm):
     x = conv_bn(s / "Conv", x, norm, network.activation, kernel=3, stride=2)
     for i, block in enumerate(network.blocks):
         name = f"layer_{i + 2}"
-        x, points[f"{name}/expansion_output"] = inverted_residual(s / numbered("expanded_conv", i), x, block, norm)
-        points[name] = x
+        x, inside = inverted_residual(s / numbered("expanded_conv", i), x, block, norm)
+        points[f"{name}/expansion_output"], points[name] = inside["expansion_output"], x
     if network.last:
         points[f"layer_{len(network.blocks) + 2}"] = conv_bn(s / "Conv_1", x, norm, network.activation, kernel=1)
     return points
 
 
 def inverted_residual(s, x, b: Block, norm):
-    """The block's output and its expansion."""
-    wide = x
+    """The block's output, and the maps inside by name: "expansion_output" and, where there is one, "depthwise"."""
+    y, deep = x, {"by": nn.depthwise, "rate": b.rate}
+    if b.start:
+        y = conv_bn(s / "start", y, norm, "none", kernel=b.start, **deep)
     if b.expand:
         how = {"kernel": b.kernel, "stride": b.stride} if b.fused else {"kernel": 1}
-        wide = conv_bn(s / "expand", x, norm, b.activation, **how)
-    y = wide
-    if not b.fused:
-        y = conv_bn(s / "depthwise", y, norm, b.activation, by=nn.depthwise, kernel=b.kernel, stride=b.stride)
+        y = conv_bn(s / "expand", y, norm, b.activation, **how)
+    inside = {"expansion_output": y}
+    if b.kernel and not b.fused:
+        y = conv_bn(s / "depthwise", y, norm, b.activation, kernel=b.kernel, stride=b.stride, **deep)
+        inside["depthwise"] = y
     if b.squeeze:
         y = y * squeeze_excite(s / "squeeze_excite", y)
-    y = conv_bn(s / "project", y, norm, "none", kernel=1)
-    return (nn.residual(s, x, y) if b.residual and b.stride == 1 and x.shape[-1] == y.shape[-1] else y), wide
+    y = conv_bn(s / "project", y, norm, "none", kernel=1, out=b.width)
+    if b.scale:
+        y = scaled(s / "layer_scale", y)
+    return (nn.residual(s, x, y) if b.residual and b.stride == 1 and x.shape[-1] == y.shape[-1] else y), inside
+
+
+def scaled(s, x):
+    """x times a learned factor per channel (Touvron et al. 2021, LayerScale)."""
+    return x * s("_gamma", (x.shape[-1],))
 
 
 def squeeze_excite(s, x):
@@ -77,6 +91,16 @@ def hyper(activation, norm):
 def numbered(name, i):
     """slim's names of scopes: "name", "name_1" and on."""
     return f"{name}_{i}" if i else name
+
+
+def multiplied(width, factor, divisor=8, protect=True):
+    """The channels of a network that is `factor` times as wide: the nearest multiple of `divisor`, 8 or more.
+
+    protect: the next multiple where the nearest is more than a tenth below.
+    """
+    exact = width * factor
+    rounded = max(8, int(exact + divisor / 2) // divisor * divisor)
+    return rounded + divisor if protect and rounded < 0.9 * exact else rounded
 
 
 SWISH = Block(activation="hard_swish")

@@ -75,27 +75,66 @@ def block(s, x, units, *, stride, placement, hyper=HYPERPARAMS, rate=1, output_a
     return x
 
 
-def bottleneck(s, x, hyper, strides, *, project, rate, output_activation):
+def bottleneck(
+    s,
+    x,
+    hyper,
+    strides,
+    *,
+    project,
+    rate=1,
+    output_activation="relu",
+    padding: Literal["same", "explicit"] = "explicit",
+    width=None,
+    se_ratio=0.0,
+    pooled=False,
+):
     """1x1, 3x3, 1x1 and the shortcut; strides: of the first two.
 
     project: the shortcut too; "widening": where the width changes, which a depth multiplier of 1/4 prevents in slim.
+    padding: of the 3x3 where it strides. width: channels of the first two, a fourth of the last's; None: the weights
+    decide. se_ratio: see `squeeze_excite`. pooled: the shortcut convolves averages (ResNet-D, He et al. 2018).
     """
     step = strides[0] * strides[1]
-    y = conv_bn(s / "conv1", x, hyper, kernel=1, stride=strides[0])
-    y = conv_bn(s / "conv2", y, hyper, kernel=3, stride=strides[1], rate=rate, explicit_padding=strides[1] > 1)
-    y = linear(s / "conv3", y, hyper)
+    wide = width and 4 * width
+    explicit = padding == "explicit" and strides[1] > 1
+    y = conv_bn(s / "conv1", x, hyper, kernel=1, stride=strides[0], out=width)
+    y = conv_bn(s / "conv2", y, hyper, kernel=3, stride=strides[1], rate=rate, explicit_padding=explicit, out=width)
+    y = squeeze_excite(s, linear(s / "conv3", y, hyper, out=wide), se_ratio)
     projects = project == "always" or (project == "widening" and x.shape[-1] != y.shape[-1])
-    shortcut = linear(s / "shortcut", x, hyper, stride=step) if projects else subsample(x, step)
+    if projects and pooled:
+        x, step = tf.nn.avg_pool2d(x, 2, step, "SAME"), 1
+    shortcut = linear(s / "shortcut", x, hyper, stride=step, out=wide) if projects else subsample(x, step)
     return nn.ACTIVATIONS[output_activation](shortcut + y)
+
+
+def basic(s, x, hyper, stride, *, projects, output_activation="relu", width=None, se_ratio=0.0):
+    """3x3, 3x3 and the shortcut (18 and 34 layers); projects: the shortcut too. The rest is as for `bottleneck`."""
+    y = conv_bn(s / "conv1", x, hyper, kernel=3, stride=stride, out=width)
+    y = squeeze_excite(s, linear(s / "conv2", y, hyper, kernel=3, out=width), se_ratio)
+    shortcut = linear(s / "shortcut", x, hyper, stride=stride, out=width) if projects else subsample(x, stride)
+    return nn.ACTIVATIONS[output_activation](shortcut + y)
+
+
+def squeeze_excite(s, x, ratio: float):
+    """x with its channels weighted by what is in all of it (Hu et al. 2018); ratio: see `gates`."""
+    return x * gates(s, nn.spatial_mean(x), ratio) if 0 < ratio <= 1 else x
+
+
+def gates(s, mean, ratio: float):
+    """Weights of the channels from their means, both [b, 1, 1, c]; ratio: of the channels between, to all."""
+    reduce, expand, channels = s / "se_reduce", s / "se_expand", mean.shape[-1]
+    y = nn.bias(reduce, nn.conv(reduce, mean, kernel=1, out=max(1, int(channels * ratio))))
+    return tf.sigmoid(nn.bias(expand, nn.conv(expand, tf.nn.relu(y), kernel=1, out=channels)))
 
 
 def conv_bn(s, x, hyper, **how):
     return nn.layer(s, x, hyper, **how)
 
 
-def linear(s, x, hyper, stride=1):
-    """A 1x1 convolution without activation."""
-    x = nn.conv(s, x, kernel=1, stride=stride)
+def linear(s, x, hyper, stride=1, kernel=1, out=None):
+    """A convolution without activation."""
+    x = nn.conv(s, x, kernel=kernel, stride=stride, out=out)
     if hyper.use_bias:
         x = nn.bias(s, x)
     if bn := hyper.batch_norm:

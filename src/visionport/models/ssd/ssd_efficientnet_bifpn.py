@@ -6,6 +6,7 @@ Reference: ssd_efficientnet_bifpn_feature_extractor.py, where it is TF2's alone.
 import re
 
 from visionport.config import Bifpn, Normalization, SsdFeatureExtractor
+from visionport.config.backbones.efficientnet import EfficientNet
 from visionport.errors import UnsupportedError
 from visionport.models.backbones import efficientnet
 from visionport.models.necks import bifpn
@@ -30,13 +31,17 @@ def features(s, x, e: SsdFeatureExtractor):
                 f"feature_extractor.bifpn: an image size of {size} does not halve evenly from level {p.min_level} to "
                 f"{p.max_level}. Use a multiple of {2**p.max_level}."
             )
-    points = efficientnet.forward(s / "EfficientNet", x, version(e), LEVELS[used[-1]])
+    points = efficientnet.forward(s / "EfficientNet", x, backbone(e), LEVELS[used[-1]])
     return bifpn.forward(s / "bifpn", {n: points[LEVELS[n]] for n in used}, p, e.hyperparams)
 
 
 def version(e: SsdFeatureExtractor) -> int:
     """7 of "ssd_efficientnet-b7_bifpn_keras"."""
     return int(re.sub(r".*-b(\d)_.*", r"\1", e.type))
+
+
+def backbone(e: SsdFeatureExtractor) -> EfficientNet:
+    return EfficientNet(model_id=f"b{version(e)}", se_ratio=0.25, activation="swish", se_inner_activation="swish")
 
 
 def pyramid(e: SsdFeatureExtractor) -> Bifpn:
@@ -62,6 +67,6 @@ def levels(e: SsdFeatureExtractor):
 
 def names(e: SsdFeatureExtractor):
     p, used = pyramid(e), levels(e)
-    return efficientnet.names(
-        f"{SCOPE}/EfficientNet", f"{PATH}/_efficientnet", version(e), LEVELS[used[-1]]
+    return efficientnet.layer_names(
+        f"{SCOPE}/EfficientNet", f"{PATH}/_efficientnet", backbone(e), LEVELS[used[-1]]
     ) | bifpn.names(f"{SCOPE}/bifpn", f"{PATH}/_bifpn_stage", p, used[-1])

@@ -15,6 +15,8 @@ BOXES, SCORES, CLASSES = "detection_boxes", "detection_scores", "detection_class
 ROWS = "detection_"  # what such outputs begin with: [b, m, ...], of which the first `num_detections` count
 KEYPOINTS = "detection_keypoints"
 MASKS = "detection_masks"
+OUTER = "detection_outer_boxes"  # larger boxes, which the masks are then of
+INFO = "image_info"  # [b, 4, 2]: the picture's size, the one wanted, the scales, the offset
 
 # What a detection may have besides box, score and class.
 ATTRIBUTES = (
@@ -22,6 +24,7 @@ ATTRIBUTES = (
     "detection_keypoint_scores",
     "detection_keypoint_depths",
     MASKS,
+    OUTER,
     "detection_surface_coords",
     "detection_embeddings",
     "detection_temporal_offsets",
@@ -33,9 +36,9 @@ def read_answer(
 ) -> dict[str, np.ndarray]:
     """One picture's detections, without rows of padding, and its other outputs. See tasks/base.py.
 
-    reading: classes_from, the first class's number in the outputs; boxes, of the "picture" or of the "frame" with its
-    padding; drops_empty, whether boxes outside the picture are left to whoever reads; given, inputs besides the
-    picture.
+    reading: classes_from, the first class's number in the outputs; boxes, of the "picture", of the "frame" with its
+    padding, or in pixels of the "scaled" picture, of which `image_info` tells; drops_empty, whether boxes outside the
+    picture are left to whoever reads; given, inputs besides the picture.
     """
     if "boxes" in reading.get("given", ()):  # masks of given boxes are no detection's
         outputs = {"masks" if k == MASKS else k: v for k, v in outputs.items()}
@@ -46,6 +49,10 @@ def read_answer(
     found = {k: v[:count] if k.startswith(ROWS) else v for k, v in rest.items()}
     if moves := 1 - reading.get("classes_from", 1):
         found[CLASSES] = found[CLASSES] + np.float32(moves)
+    if reading.get("boxes") == "scaled":
+        original, _, scale, _ = rest[INFO]
+        for name in {BOXES, OUTER} & set(found):
+            found[name] = np.clip(found[name] / np.tile(original * scale, 2), 0, 1).astype(np.float32)
     if reading.get("boxes") == "frame":
         found[BOXES] = (found[BOXES] / np.tile(extent, 2)).astype(np.float32)
         if KEYPOINTS in found:

@@ -1,22 +1,14 @@
 """Detections drawn on their picture: a box, a name and a score each, readable on small and large pictures alike."""
 
-import colorsys
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-SHORT_SIDE = 480  # smaller pictures are enlarged to this, so that the text has room
-LONG_SIDE = 1920  # ... unless the other side would pass this
+from visionport.tasks.drawing import colour_of, enlarge, font_for, name_of, shorten, text_colour, text_height
+
 HALO = (0, 0, 0, 110)  # beside the lines: a light box shows on a light picture too
-
-# One hue a class, neighbours far apart; ids past the end begin again, lighter or darker.
-COLOURS = (
-    "#ffd60a", "#2f80ed", "#ff4d4f", "#2ecc71", "#c44dff", "#ff922b", "#22d3ee", "#f06595", "#a0d911", "#8c6a4f",
-    "#5c5cff", "#12b886", "#e8b4ff", "#b0413e", "#8fbcff", "#7f8c1d",
-)  # fmt: skip
 
 Rectangle = tuple[int, int, int, int]  # left, top, right, bottom, in pixels, right and bottom included
 
@@ -36,25 +28,28 @@ def draw_detections(
     labels: Mapping[int, str] | None = None,
     min_score: float = 0.3,
     max_boxes: int = 100,
+    max_labels: int = 100,
 ) -> Image.Image:
     """The picture with its detections; a small one comes back enlarged, its shape kept.
 
     image: uint8 [h, w, 3]. answer: `detection_boxes` float [m, 4] as (ymin, xmin, ymax, xmax), normalised, clipped
     here; `detection_scores` [m]; `detection_classes` [m], ids from 1; `num_detections`, a scalar, where
     there is padding. labels: {id: name}; a class without a name, or whose name the font cannot write, is "class 7".
-    The `max_boxes` highest scores of at least `min_score` are drawn, the highest on top.
+    The `max_boxes` highest scores of at least `min_score` are drawn, the highest on top; the `max_labels` highest of
+    them with names.
     """
-    canvas = _enlarge(Image.fromarray(image))
+    canvas = enlarge(image)
     marks = _marks(answer, labels or {}, canvas.size, min_score, max_boxes)
     draw = ImageDraw.Draw(canvas, "RGBA")
     width = line_width(canvas.size)
     for mark in reversed(marks):
         _draw_box(draw, mark, width)
-    font = ImageFont.load_default(max(13, round(min(canvas.size) / 24)))
+    font = font_for(canvas.size)
     places: list[Rectangle] = []
-    for mark in marks:
+    named = marks[:max_labels]
+    for mark in named:
         places.append(_place(draw, mark, font, width, canvas.size, [other.box for other in marks], places))
-    for mark, place in reversed(list(zip(marks, places, strict=True))):
+    for mark, place in reversed(list(zip(named, places, strict=True))):
         _draw_label(draw, mark, place, font)
     return canvas
 
@@ -62,31 +57,6 @@ def draw_detections(
 def line_width(size: tuple[int, int]) -> int:
     """The width of a box's line on a canvas of this size, in pixels."""
     return max(2, round(min(size) / 170))
-
-
-def colour_of(class_id: int) -> tuple[int, int, int]:
-    """The colour of a class, always the same, as (r, g, b)."""
-    turn, index = divmod(class_id - 1, len(COLOURS))
-    red, green, blue = ImageColor.getrgb(COLOURS[index])[:3]
-    hue, light, saturation = colorsys.rgb_to_hls(red / 255, green / 255, blue / 255)
-    light *= (1, 0.72, 1.2)[turn % 3]
-    red, green, blue = colorsys.hls_to_rgb(hue, min(light, 0.88), saturation)
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def text_colour(background: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Black or white, whichever stands out more (relative luminance, WCAG 2.2); the contrast is at least 4.5."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in background)]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
-
-
-def _enlarge(picture: Image.Image) -> Image.Image:
-    scale = min(SHORT_SIDE / min(picture.size), LONG_SIDE / max(picture.size))
-    if scale <= 1:
-        return picture.copy()
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _marks(answer, labels, size, min_score, max_boxes) -> list[_Mark]:
@@ -100,7 +70,7 @@ def _marks(answer, labels, size, min_score, max_boxes) -> list[_Mark]:
         box = _pixels(boxes[i], size)
         if scores[i] >= min_score and box is not None:
             class_id = round(float(classes[i]))
-            text = f"{_name(class_id, labels)}  {scores[i]:.2f}"
+            text = f"{name_of(class_id, labels)}  {scores[i]:.2f}"
             marks.append(_Mark(box=box, colour=colour_of(class_id), text=text))
     return marks[:max_boxes]
 
@@ -116,13 +86,6 @@ def _pixels(box, size) -> Rectangle | None:
     left, right = (round(float(np.clip(x, 0, 1)) * (width - 1)) for x in (left, right))
     top, bottom = (round(float(np.clip(y, 0, 1)) * (height - 1)) for y in (top, bottom))
     return left, top, right, bottom
-
-
-def _name(class_id: int, labels: Mapping[int, str]) -> str:
-    """A class's name in the ASCII that pillow's own font can write."""
-    letters = unicodedata.normalize("NFKD", " ".join(labels.get(class_id, "").split()))
-    name = "".join(c for c in letters if not unicodedata.combining(c))
-    return name if name and name.isascii() and name.isprintable() else f"class {class_id}"
 
 
 def _draw_box(draw, mark, width):
@@ -141,8 +104,7 @@ def _place(draw, mark, font, line, size, boxes, taken) -> Rectangle:
     left, top, right, bottom = mark.box
     pad = max(2, round(font.size / 4))
     width = min(round(draw.textlength(mark.text, font)) + 2 * pad, size[0])
-    ascent, descent = font.getmetrics()
-    height = min(ascent + descent + pad // 2, size[1])
+    height = min(text_height(font) + pad // 2, size[1])
     right_aligned = right - width + 1
     wanted = [
         (left, top - height), (right_aligned, top - height), (left, bottom + 1), (right_aligned, bottom + 1),
@@ -169,16 +131,14 @@ def _draw_label(draw, mark, place, font):
     left, top, right, bottom = place
     pad = max(2, round(font.size / 4))
     draw.rectangle(place, fill=mark.colour)
-    text = _shorten(draw, mark.text, font, right - left + 1 - 2 * pad)
-    ascent, descent = font.getmetrics()
-    middle = (top + bottom + 1 - ascent - descent) / 2
+    text = _shorten(mark.text, font, right - left + 1 - 2 * pad)
+    middle = (top + bottom + 1 - text_height(font)) / 2
     draw.text((left + pad, middle), text, font=font, fill=text_colour(mark.colour))
 
 
-def _shorten(draw, text, font, room) -> str:
+def _shorten(text, font, room) -> str:
     """A name too long for the picture loses its end, the score stays."""
     name, score = text.rsplit("  ", 1)
-    while name and draw.textlength(text, font) > room:
-        name = name[:-1]
-        text = f"{name.rstrip()}… {score}"
-    return text
+    return (
+        text if font.getlength(text) <= room else f"{shorten(name, font, room - font.getlength(f' {score}'))} {score}"
+    )

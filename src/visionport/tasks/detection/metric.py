@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from visionport.errors import InputError, OptionError
-from visionport.inputs.calibration import raw
+from visionport.tasks import records
 from visionport.tasks.base import Measure
 from visionport.tasks.detection.answers import BOXES, CLASSES, SCORES
 
@@ -36,8 +36,7 @@ class MeanAveragePrecision:
     def check(self, path: Path) -> None:
         if importlib.util.find_spec("pycocotools") is None:
             raise OptionError("--evaluate needs pycocotools: pip install 'visionport[evaluate]'.")
-        if not path.is_file():
-            raise InputError(f"--evaluate {path}: no such TFRecord.")
+        records.check_file(path)
 
     def evaluate(
         self, runs: Mapping[str, Callable], path: Path, size: tuple[int, int] | None = None
@@ -52,18 +51,11 @@ def labelled(path: Path) -> Iterator[Labelled]:
     """
     import tensorflow as tf
 
-    from visionport.ops import image
-
     sides = [f"image/object/bbox/{k}" for k in ("ymin", "xmin", "ymax", "xmax")]
     features = {k: tf.io.VarLenFeature(tf.float32) for k in sides}
     features |= {f"image/object/{k}": tf.io.VarLenFeature(tf.int64) for k in ("class/label", "is_crowd")}
     found = 0
-    for i, data in enumerate(raw(path, "--evaluate")):
-        try:
-            parsed = tf.io.parse_single_example(data, features)
-            picture = image.decode_example(data).numpy()
-        except tf.errors.InvalidArgumentError as e:
-            raise InputError(f"{path}: record {i} is no labelled tf.Example: {str(e).splitlines()[0]}") from None
+    for i, (picture, parsed) in enumerate(records.labelled(path, features)):
         *corners, classes, crowd = (parsed[k].values.numpy() for k in features)
         if len({len(v) for v in (*corners, classes)}) > 1:
             raise InputError(f"{path}: record {i} has {len(classes)} labels for {len(corners[0])} boxes.")
@@ -82,8 +74,7 @@ def evaluate(runs: Mapping[str, Callable], path: Path, size: tuple[int, int] | N
     found: dict[str, list[dict[str, Any]]] = {title: [] for title in runs}
     for number, one in enumerate(labelled(path), 1):
         shape = one.image.shape[:2]
-        if size and shape != tuple(size):
-            raise InputError(f"{path}: a picture of {shape[0]},{shape[1]}, but --image-size is {size[0]},{size[1]}.")
+        records.check_size(path, one.image, size)
         shapes.append(shape)
         for box, label, crowd in zip(one.boxes, one.classes, one.crowd, strict=True):
             x, y, w, h = rectangle(box, shape)

@@ -12,6 +12,8 @@ from visionport.tasks.detection.answers import BOXES, CLASSES, COUNT, SCORES, re
 from visionport.tasks.detection.comparison import compare_answers
 from visionport.tasks.detection.metric import MeanAveragePrecision
 
+LABELLED = 10  # detections with a name in a preview
+
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
@@ -56,6 +58,14 @@ class Detection:
         from visionport.tasks.detection.drawing import draw_detections
 
         return draw_detections(picture, answer, labels, min_score)
+
+    def preview(self, picture: np.ndarray, answer: Answer, labels: Labels, min_score: float):
+        """All boxes, names at the LABELLED best alone."""
+        from visionport.tasks.detection.drawing import draw_detections
+
+        more = int(np.sum(np.asarray(answer[SCORES]) >= min_score)) - LABELLED
+        note = f"{more} more detections above {min_score:g} have a box and no name" if more > 0 else ""
+        return draw_detections(picture, answer, labels, min_score, max_labels=LABELLED), note
 
     def print_lines(self, read: Callable[[str], str], names: Sequence[str]) -> str:
         shown = [name for name in (BOXES, CLASSES, SCORES) if name in names]

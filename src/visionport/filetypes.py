@@ -1,0 +1,89 @@
+"""What a file is, by its first bytes and its name: so that one in the wrong place is told by what it is."""
+
+from pathlib import Path
+
+from visionport.downloads import is_lfs_pointer, is_web_page
+
+HEAD = 4096  # bytes that tell
+
+PICTURE = "a picture"
+ARCHIVE = "an archive"
+TENSORFLOW_LITE = "a TFLite file"
+POINTER = "a Git LFS pointer"
+WEB_PAGE = "a web page (HTML)"
+
+# What begins a file, and what it is then.
+MAGIC = (
+    (b"\x89HDF\r\n\x1a\n", "a Keras file (HDF5)"),
+    (b"\xff\xd8\xff", PICTURE),
+    (b"\x89PNG\r\n\x1a\n", PICTURE),
+    (b"GIF8", PICTURE),
+    (b"II*\x00", PICTURE),
+    (b"MM\x00*", PICTURE),
+    (b"\x1f\x8b", ARCHIVE),
+    (b"BZh", ARCHIVE),
+    (b"\xfd7zXZ", ARCHIVE),
+    (b"7z\xbc\xaf\x27\x1c", ARCHIVE),
+    (b"Rar!", ARCHIVE),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"%PDF", "a PDF"),
+)
+# Where the bytes do not tell, the name does.
+SUFFIXES = {
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), "a Keras file"),
+    **dict.fromkeys((".pt", ".pth"), "a PyTorch file"),
+    ".safetensors": "a safetensors file",
+    ".onnx": "an ONNX model",
+    ".mlmodel": "a Core ML model",
+    ".tflite": TENSORFLOW_LITE,
+    **dict.fromkeys((".gz", ".tgz", ".tar", ".zip", ".bz2", ".xz"), ARCHIVE),
+    **dict.fromkeys((".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic"), PICTURE),
+}
+HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands behind "ftyp"
+
+
+def kind_of_file(path: Path) -> str:
+    """What the file at `path` is, with its article: "a PyTorch file"; "" where it is none or of no kind known here."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    return kind_of_bytes(head) or SUFFIXES.get(path.suffix.lower(), "")
+
+
+def kind_of_bytes(head: bytes) -> str:
+    """The same of a file's first HEAD bytes, whatever it is called."""
+    if is_lfs_pointer(head):
+        return POINTER
+    if is_web_page(head):
+        return WEB_PAGE
+    if head[4:8] == b"TFL3":
+        return TENSORFLOW_LITE
+    if is_heic(head) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return PICTURE
+    if head.startswith(b"PK\x03\x04"):
+        return kind_of_zip(head)
+    if head[257:262] == b"ustar":
+        return ARCHIVE
+    if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04") and b"torch" in head:
+        return "a PyTorch file"
+    return next((what for magic, what in MAGIC if head.startswith(magic)), "")
+
+
+def kind_of_zip(head: bytes) -> str:
+    """PyTorch and Keras pack their files as zip does: the first names in it tell."""
+    if b"/data.pkl" in head or b"/byteorder" in head:
+        return "a PyTorch file"
+    if b"metadata.json" in head or b"model.weights.h5" in head:
+        return "a Keras file"
+    return "a NumPy archive" if b".npy" in head else ARCHIVE
+
+
+def is_heic(head: bytes) -> bool:
+    """A picture as iPhones save it."""
+    return head[4:8] == b"ftyp" and head[8:12] in HEIC
+
+
+def is_text(head: bytes) -> bool:
+    """Whether bytes are what somebody may have typed."""
+    return bool(head) and all(byte >= 32 or byte in b"\t\n\r" for byte in head)

@@ -1,0 +1,1 @@
+"""The R-CNNs of TF Official Vision."""

@@ -1,0 +1,1 @@
+"""RetinaNet of TF Official Vision: one network, dense heads, and what makes detections of them."""

@@ -1,0 +1,1 @@
+"""Semantic segmenters of TF Official Vision."""

@@ -1,0 +1,1 @@
+"""Video classifiers of TF Official Vision."""

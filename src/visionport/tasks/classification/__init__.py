@@ -1,0 +1,1 @@
+"""Image classification: a score for each class."""

@@ -1,0 +1,1 @@
+"""Video classification: a score for each class of a clip."""
