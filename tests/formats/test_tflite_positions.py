@@ -43,12 +43,14 @@ def models(tmp_path_factory, digits):
 
 @pytest.mark.parametrize("quantize", QUANTIZATIONS)
 @pytest.mark.parametrize(("kind", "head"), ORDER, ids="-".join)
-def test_positions_and_names(models, tmp_path, kind, head, quantize):
+def test_positions_and_names(models, digits, tmp_path, kind, head, quantize):
     from ai_edge_litert.interpreter import Interpreter
 
     more: dict[str, Any] = {"calibration": PICTURES} if quantize in CALIBRATED else {}
-    model, places = models[kind], dict.fromkeys(("config", "checkpoint", "out"), tmp_path)
-    options = Options(**places, formats=("tflite",), quantize=quantize, tflite_head=head, **more)
+    model, tf2 = models[kind], digits / "tf2"
+    options = Options(
+        config=tf2, checkpoint=tf2, out=tmp_path, formats=("tflite",), quantize=quantize, tflite_head=head, **more
+    )
     options.check()
     interpreter = Interpreter(str(TFLITE.write(model, (), options, tmp_path)))
     interpreter.allocate_tensors()

@@ -94,7 +94,7 @@ def test_damaged_files_are_told(int8, tmp_path):
     ("content", "text"),
     [
         (b"", "is empty"),
-        (b"<html>not found</html>", "is no TFLite file"),
+        (b"<html>not found</html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"\x20\0\0\0TFL3", "damaged or cut short"),
     ],

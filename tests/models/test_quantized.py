@@ -159,7 +159,7 @@ def test_tf2_does_not_read_it(digits):
 
 def asked(**options) -> Options:
     given = Options(config="c", checkpoint="c", out="o", formats=("tflite",), **options)  # pyright: ignore[reportArgumentType]
-    given.check()
+    given.check_tflite(given.formats)
     return given
 
 
