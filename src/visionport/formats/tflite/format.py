@@ -131,7 +131,8 @@ class Tflite(Format):
             samples = [*islice(calibration.load(options.calibration), layers.PICTURES)]
             found += layer_checks(self.layers(model, options, path, content, samples))
         asker = Asker(runner=runner, reading=reading, task=None, how=content["preprocessing"])  # type: ignore[arg-type]
-        modes = nms.compare_modes(path, {name: asker.feed(p[None])[0] for name, p in pictures.items()})
+        feeds = {name: asker.feed(p[None])[0] for name, p in pictures.items()}
+        modes = nms.compare_modes(path, feeds)
         if modes:
             found += [
                 Check(
@@ -146,8 +147,8 @@ class Tflite(Format):
                 for picture, kept in modes.kept.items()
             ]
             notes.append(modes.in_words)
-        first = next(iter(pictures.values()), None)
-        cost = nms.measure(path, asker.feed(first[None])[0]) if first is not None else None
+        first = next(iter(feeds.values()), None)
+        cost = nms.measure(path, first) if first is not None else None
         if cost and cost.in_words:
             notes.append(f"{path.name}: {cost.in_words}")
         return found, notes

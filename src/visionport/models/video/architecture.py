@@ -9,6 +9,12 @@ from visionport import config
 from visionport.config.video import VideoClassifier
 from visionport.errors import UnsupportedError
 from visionport.models import backbones
+from visionport.models.classification.architecture import (  # noqa: F401 (of a clip the same)
+    exported,
+    known_unread,
+    postprocess,
+    reading,
+)
 from visionport.models.video.preprocessing import preprocess  # noqa: F401 (of this meta-architecture)
 from visionport.ops import nn
 
@@ -41,22 +47,6 @@ def levels(model: VideoClassifier, known: list[str]) -> list[str]:
     return list(model.require_endpoints) or [max(known)]
 
 
-def postprocess(model: VideoClassifier, s, prediction: dict, clips=None, true_shapes=None) -> dict:
-    """logits, and probs by softmax or sigmoid: float32 [b, classes] both."""
-    logits = prediction["logits"]
-    return {"logits": logits, "probs": tf.sigmoid(logits) if model.multilabel else tf.nn.softmax(logits)}
-
-
-def exported(whole: config.Config, outputs: dict) -> dict:
-    """The outputs of an export."""
-    return outputs
-
-
-def reading(whole: config.Config) -> dict:
-    """The first class has the number that labels give it."""
-    return {"classes_from": whole.label_offset}
-
-
 def input_size(model: VideoClassifier) -> tuple[int, ...]:
     """Of what `predict` takes, without the batch."""
     return model.clip_shape
@@ -67,8 +57,3 @@ def names(model: VideoClassifier) -> dict[str, str]:
     root = "model/layer_with_weights"
     out = {f"backbone/{name}": f"{root}-0/{path}" for name, path in backbones.names(model.backbone).items()}
     return out | {"head/logits": f"{root}-1"}
-
-
-def known_unread(model: VideoClassifier):
-    """Is this checkpoint key one that inference does not need?"""
-    return lambda key: False
