@@ -1,7 +1,7 @@
 """Signatures: one for each input type, all around the model's one function."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,8 @@ def _sign(model, given, batch, image_size, chosen_name):
 def sign_heads(model):
     """The signature `predict`, to train on: float32 images [b, H, W, c], preprocessed and without padding -> raw heads.
 
-    What they are, `predict` of the meta-architecture says; for SSD also the anchors.
+    What they are, `predict` of the meta-architecture says, "rpn_scores_3" being what it has by level or stage; where
+    there are anchors of all images alike, also these.
     """
     import tensorflow as tf
 
@@ -72,11 +73,22 @@ def sign_heads(model):
         found = model.heads(images, tf.ensure_shape(shapes, (images.shape[0], 3)), *side)
         if hasattr(model.meta, "anchors"):
             found["anchors"] = model.meta.anchors(model.config.model, found, images, constant=False)
-        return {name: value for name, value in found.items() if name != "feature_maps"}
+        return dict(flat({name: value for name, value in found.items() if name not in MAPS}))
 
     specs = [tf.TensorSpec(model.heads.inputs[0].shape, tf.float32, "images")]
     specs += [tf.TensorSpec(i.shape, i.dtype, i.name) for i in model.side_inputs]
     return tf.function(signature, autograph=False).get_concrete_function(*specs)
 
 
+def flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Tensors by name, those of a list or a dict behind the name of that: a signature's outputs hold no others."""
+    for name, value in values.items():
+        inner = dict(enumerate(value)) if isinstance(value, (list, tuple)) else value
+        if isinstance(inner, Mapping):
+            yield from flat({f"{name}_{k}": v for k, v in inner.items()})
+        else:
+            yield name, value
+
+
 PREDICT = "predict"
+MAPS = ("feature_maps", "decoded")  # what raw heads are made of

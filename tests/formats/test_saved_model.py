@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from visionport.checkpoint.open import open_checkpoint
+from visionport.graph.saved_model import key_of
 from visionport.inputs import pictures
 
 
@@ -33,9 +34,20 @@ def test_the_main_graph_saves_its_variables(exported, tmp_path):
         saver = meta.saver_def
         session.run(saver.save_tensor_name, {saver.filename_tensor_name: str(tmp_path / "again")})
     again, first = open_checkpoint(tmp_path / "again"), open_checkpoint(exported / "saved_model/variables/variables")
-    assert set(again) == set(first)
-    for key in first:
-        np.testing.assert_array_equal(again[key], first[key])
+    assert set(again) == {key_of(name) for name in first}  # values alone: which object has which is not written again
+    for name in first:
+        np.testing.assert_array_equal(again[key_of(name)], first[name])
+
+
+def test_the_loaded_object_lists_its_variables(exported):
+    loaded = tf.saved_model.load(str(exported / "saved_model"))
+    names = [v.name.removesuffix(":0") for v in loaded.variables]
+    assert "FeatureExtractor/MobilenetV2/Conv/weights" in names
+    assert set(names) - {v.name.removesuffix(":0") for v in loaded.trainable_variables} == {
+        n for n in names if n.endswith(("moving_mean", "moving_variance"))
+    }
+    function = loaded.signatures["serving_default"]
+    assert {v.name for v in function.variables} == {v.name for v in loaded.variables}
 
 
 def test_variables_have_readable_names_and_the_checkpoints_values(exported, digits):

@@ -16,8 +16,7 @@ from visionport.formats.base import (
     read_signature,
     rounds,
 )
-from visionport.graph.calls import CALLS
-from visionport.graph.slim import name_by_content, slim
+from visionport.graph.saved_model import write
 from visionport.inputs import side_inputs
 from visionport.signatures import PREDICT, sign_heads
 from visionport.verification.bounds import FAKE_QUANTIZED, SAME_OPERATIONS
@@ -39,21 +38,12 @@ class SavedModel(Format):
 
     def write(self, model, signatures, options, folder: Path, progress=None) -> Path:
         """Writes folder/saved_model; see `named` for its signatures."""
-        import tensorflow as tf
-
-        root = tf.__internal__.tracking.AutoTrackable()
-        for name, variable in model.params.variables.items():
-            root._track_trackable(variable, name)
         functions = {name: s.function for name, s in named(signatures).items()}
         if model.heads:
-            root.trainable_variables = [v for v in model.params.variables.values() if v.trainable]
             functions[PREDICT] = sign_heads(model)
         target = folder / place(options)
-        tf.saved_model.save(root, str(target), signatures=functions)
-        slim(target / "saved_model.pb")
-        if options is not None and options.tpu_alias:
-            add_alias(target / "saved_model.pb", TPU)
-        name_by_content(target / "fingerprint.pb")
+        alias = TPU if options is not None and options.tpu_alias else ""
+        write(target, functions, model.params.variables, alias=alias)
         return target
 
     def reading(self, model, signatures, options) -> Reading:
@@ -99,19 +89,6 @@ def named(signatures) -> dict[str, Any]:
 def place(options) -> str:
     """The SavedModel's folder in an export."""
     return FORMAT.target if options is None else options.saved_model_dir or "."
-
-
-def add_alias(path: Path, alias: str) -> None:
-    """Calls the functions of the signatures by another name too, in the meta graph's `function_aliases`."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    (meta,) = saved.meta_graphs
-    calls = {f.signature.name for f in meta.graph_def.library.function}
-    called = {n.attr["f"].func.name for n in meta.graph_def.node if n.op in CALLS} & calls
-    for name in sorted(called):
-        meta.meta_info_def.function_aliases[name] = alias
-    path.write_bytes(saved.SerializeToString(deterministic=True))
 
 
 class SavedModelRunner:

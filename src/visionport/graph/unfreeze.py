@@ -6,7 +6,7 @@ from pathlib import Path
 
 from visionport.checkpoint.selection import Selection
 from visionport.errors import OptionError
-from visionport.graph import decide, edit, slim
+from visionport.graph import decide, edit, saved_model
 from visionport.graph.freeze import GraphRequest
 from visionport.graph.sources import DEFAULT_SIGNATURE
 from visionport.staging import check_target, staged
@@ -56,15 +56,11 @@ def unfreeze(request: GraphRequest, out: Path, *, selection: Selection = NOTHING
     given = {renamed.get(name, name) for name in given}
     fed = [n.name for n in graph.node if n.op == "Placeholder" or (n.op in OPTIONAL and n.name in given)]
     specs = input_specs(graph, left, nodes, fed)
-    root = tf.__internal__.tracking.AutoTrackable()
     variables = {}
     for name in left:
         value = values[name]
         trained = is_trained(source, {name, shared[name]}, value)
         variables[name] = tf.Variable(value, trainable=trained, name=name)
-        root._track_trackable(variables[name], name)
-    root.variables = list(variables.values())
-    root.trainable_variables = [v for v in root.variables if v.trainable]
 
     def run(*tensors):
         mapped = {f"{name}:0": tensor for name, tensor in zip(fed, tensors, strict=True)}
@@ -77,7 +73,9 @@ def unfreeze(request: GraphRequest, out: Path, *, selection: Selection = NOTHING
     # Not tf.function: it would add dependencies between a loop's inside and its outside.
     function = tf.compat.v1.wrap_function(run, specs)
     function._arg_keywords, function._num_positional_args = fed, int(len(fed) == 1)
-    save_small(root, function, out, {DEFAULT_SIGNATURE, source.signature or DEFAULT_SIGNATURE})
+    names = {DEFAULT_SIGNATURE, source.signature or DEFAULT_SIGNATURE}
+    with staged(out, overwrite=False) as folder:
+        saved_model.write(folder, dict.fromkeys(sorted(names), function), variables, inputs=fed)
     return len(left)
 
 
@@ -103,17 +101,3 @@ def is_trained(source, names: set[str], value) -> bool:
     if source.trainable is not None:
         return bool(names & source.trainable)
     return value.dtype.kind == "f" and not any(name.endswith(UNTRAINED) for name in names)
-
-
-def save_small(root, function, out: Path, names: Iterable[str]) -> None:
-    """The SavedModel, as small as ours and the same bytes each time."""
-    import tensorflow as tf
-
-    with staged(out, overwrite=False) as folder:
-        target = folder / NAME
-        tf.saved_model.save(root, str(target), signatures=dict.fromkeys(sorted(names), function))
-        slim.slim(target / "saved_model.pb")
-        slim.name_by_content(target / "fingerprint.pb")
-        for file in list(target.iterdir()):
-            file.rename(folder / file.name)
-        target.rmdir()

@@ -61,6 +61,7 @@ def _select(nms, suppress, boxes, scores, window):
     """The best max_total survivors: (rank key, -1 where empty; anchors; classes; scores), each [m]."""
     threshold = tf.constant(nms.score_threshold, tf.float32)
 
+    @tf.function(autograph=False)  # traced once, called twice
     def survivors(threshold):
         anchors, classes, score, kept = suppress(nms, boxes, scores, threshold)
         clipped = box_ops.clip(_take(boxes, anchors, classes), window)

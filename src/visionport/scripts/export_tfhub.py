@@ -55,7 +55,7 @@ def write_layer(model, folder: Path, *, features: bool):
     """Writes the SavedModel; returns its function, float32 [b, h, w, 3], normalised -> [b, c]."""
     import tensorflow as tf
 
-    from visionport.graph.slim import name_by_content
+    from visionport.graph.saved_model import name_by_content
 
     config, scope = model.config.model, model.params.scope()
 

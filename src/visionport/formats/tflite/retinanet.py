@@ -62,7 +62,7 @@ def normalized_anchors(model):
 
     from visionport.models.retinanet.architecture import anchors
 
-    return anchors(model.config.model, constant=True) / np.tile(np.float32(model.input_size[:2]), 2)
+    return anchors(model.config.model, {}, None, constant=True) / np.tile(np.float32(model.input_size[:2]), 2)
 
 
 def decode(model, codes, anchors):

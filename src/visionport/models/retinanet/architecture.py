@@ -52,8 +52,8 @@ def pyramid(model: RetinaNet, *, constant: bool) -> dict:
     return anchor_ops.pyramid(model.anchors, *size, constant=constant)
 
 
-def anchors(model: RetinaNet, *, constant: bool):
-    """Those of all levels."""
+def anchors(model: RetinaNet, prediction: dict, images, *, constant: bool):
+    """Those of all levels, float32 [n, 4]; the input's size is the config's, whatever the images are."""
     levels = [*pyramid(model, constant=constant).values()]
     return np.concatenate(levels) if constant else tf.concat(levels, 0)
 
@@ -104,7 +104,7 @@ def to_pictures(boxes, info):
 def decoded(model: RetinaNet, prediction: dict, sizes):
     """Boxes float32 [b, n, 1, 4], cut to the pictures of those sizes [b, 2], and scores [b, n, classes - 1]."""
     codes, weights = prediction["box_encodings"], model.detection_generator.box_coder_weights
-    boxes = box_ops.decode_bounded(codes, anchors(model, constant=False), weights)
+    boxes = box_ops.decode_bounded(codes, anchors(model, prediction, None, constant=False), weights)
     return box_ops.clip_to_sizes(boxes, sizes)[:, :, None], tf.sigmoid(prediction["logits"][:, :, 1:])
 
 
@@ -122,7 +122,7 @@ def relational(model: RetinaNet, prediction: dict, sizes) -> dict:
     """`v3`: the best logits of each class first; the coarsest level comes first."""
     generator = model.detection_generator
     counts = [len(level) for level in pyramid(model, constant=True).values()]
-    boxes = box_ops.decode_bounded(prediction["box_encodings"], anchors(model, constant=False))
+    boxes = box_ops.decode_bounded(prediction["box_encodings"], anchors(model, prediction, None, constant=False))
     boxes = box_ops.clip_to_sizes(boxes, sizes)
     logits = prediction["logits"][:, :, 1:]
     boxes, logits = (tf.concat([*reversed(tf.split(x, counts, 1))], 1) for x in (boxes, logits))

@@ -1,0 +1,117 @@
+"""SavedModels that are written without tf.saved_model.save: what every loader makes of them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from visionport.graph.saved_model import write
+
+WEIGHTS, OFFSET = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), np.array([10.0, 20.0], np.float32)
+X = np.array([[1.0, 1.0], [0.0, 2.0]], np.float32)
+CONSTANT = 0.5
+
+
+def make(folder):
+    """y = x w + b + c + x, with calls that nest and a loop; the weights are variables, c is captured as it is."""
+    variables = {"dense/weights": tf.Variable(WEIGHTS, name="w"), "dense/biases": tf.Variable(OFFSET, trainable=False)}
+    constant = tf.constant(CONSTANT)
+
+    @tf.function(autograph=False)
+    def twice(x):
+        return x + x
+
+    @tf.function(autograph=False)
+    def dense(x):
+        tf.debugging.assert_greater(tf.size(x), 0)  # runs although nothing reads it
+        return tf.matmul(x, variables["dense/weights"]) + variables["dense/biases"] + constant
+
+    def run(x):
+        rows = tf.map_fn(lambda row: twice(row) - twice(row) + row, x)
+        return {"b": dense(x) + rows, "a": tf.reduce_sum(x)}
+
+    def double(x):
+        return {"y": twice(x)}
+
+    spec = tf.TensorSpec([None, 2], tf.float32, "x")
+    one, two = (tf.function(f, autograph=False).get_concrete_function(spec) for f in (run, double))
+    write(folder, {"serving_default": one, "again": one, "double": two}, variables, alias="tpu")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("written") / "model")
+
+
+EXPECTED = X @ WEIGHTS + OFFSET + CONSTANT + X
+
+
+def test_python_loads_it_by_signature_and_by_object(written):
+    loaded = tf.saved_model.load(str(written))
+    found = loaded.signatures["serving_default"](x=tf.constant(X))
+    np.testing.assert_allclose(found["b"], EXPECTED)
+    assert found["a"] == X.sum()
+    np.testing.assert_allclose(loaded.signatures["again"](x=tf.constant(X))["b"], EXPECTED)
+    np.testing.assert_allclose(loaded.signatures["double"](x=tf.constant(X))["y"], X + X)
+    assert [v.name for v in loaded.variables] == ["dense/weights:0", "dense/biases:0"]
+    assert [v.name for v in loaded.trainable_variables] == ["dense/weights:0"]
+
+
+def test_what_is_trained_counts(written):
+    loaded = tf.saved_model.load(str(written))
+    (weights,) = loaded.trainable_variables
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(loaded.signatures["serving_default"](x=tf.constant(X))["b"])
+    np.testing.assert_allclose(tape.gradient(total, weights), np.repeat(X.sum(0)[:, None], 2, 1))
+    weights.assign(2 * WEIGHTS)
+    found = loaded.signatures["serving_default"](x=tf.constant(X))["b"]
+    np.testing.assert_allclose(found, EXPECTED + X @ WEIGHTS)
+
+
+def test_a_session_loads_it_and_saves_it(written, tmp_path):
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(written))
+        signature = meta.signature_def["serving_default"]
+        feeds = {signature.inputs["x"].name: X}
+        np.testing.assert_allclose(session.run(signature.outputs["b"].name, feeds), EXPECTED)
+        session.run(meta.saver_def.save_tensor_name, {meta.saver_def.filename_tensor_name: str(tmp_path / "ckpt")})
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            session.run(signature.outputs["b"].name, {signature.inputs["x"].name: X[:0]})
+    reader = tf.train.load_checkpoint(str(tmp_path / "ckpt"))
+    np.testing.assert_array_equal(reader.get_tensor("dense.Sweights/.ATTRIBUTES/VARIABLE_VALUE"), WEIGHTS)
+
+
+def test_assertions_are_kept_where_calls_are_replaced(written):
+    loaded = tf.saved_model.load(str(written))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        loaded.signatures["serving_default"](x=tf.constant(X[:0]))
+
+
+def test_what_one_call_names_stands_in_its_place(written):
+    saved = saved_model_pb2.SavedModel.FromString((written / "saved_model.pb").read_bytes())
+    meta = saved.meta_graphs[0]
+    names = {f.signature.name.rpartition("_")[0] for f in meta.graph_def.library.function}
+    assert {"__inference_run", "__inference_double", "__inference_twice"} < names
+    assert "__inference_dense" not in names
+    assert {*meta.meta_info_def.function_aliases.values()} == {"tpu"}
+    assert len(meta.meta_info_def.function_aliases) == 2
+
+
+def test_tensorflow_saves_and_converts_it(written, tmp_path):
+    loaded = tf.saved_model.load(str(written))
+    tf.saved_model.save(loaded, str(tmp_path / "again"), signatures=dict(loaded.signatures))
+    again = tf.saved_model.load(str(tmp_path / "again"))
+    np.testing.assert_allclose(again.signatures["serving_default"](x=tf.constant(X))["b"], EXPECTED)
+    file = tf.lite.TFLiteConverter.from_saved_model(str(written), signature_keys=["double"]).convert()
+    assert file[4:8] == b"TFL3"
+
+
+def test_the_same_bytes_each_time(written, tmp_path):
+    from visionport.graph.saved_model import FILE
+
+    again = make(tmp_path / "again")
+    data = "variables/variables.data-00000-of-00001"
+    assert (again / data).read_bytes() == (written / data).read_bytes()
+    first, second = ((d / FILE).stat().st_size for d in (written, again))
+    assert abs(first - second) < 100  # functions are numbered over the whole process
