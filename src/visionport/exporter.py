@@ -93,19 +93,20 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
     if options.merge:
         files = [*(n for f in formats for n in f.targets(options)), *names_beside(config, options)]
         check_room(options.out, [*files, *(n for e in extras for n in e.names)])
-    with progress.stage("import TensorFlow"):
-        import tensorflow as _  # noqa: F401
-
     from visionport.checkpoint.averages import choose_weights
     from visionport.checkpoint.open import open_checkpoint
-    from visionport.models.build import build
-    from visionport.signatures import sign
-    from visionport.verification.run import Findings
 
     with progress.stage("read checkpoint"):
         checkpoint = choose_weights(open_checkpoint(options.checkpoint), options.ema)
     if checkpoint.data_problem:
         raise CheckpointError(checkpoint.data_problem)
+    with progress.stage("import TensorFlow"):
+        import tensorflow as _  # noqa: F401
+
+    from visionport.models.build import build
+    from visionport.signatures import sign
+    from visionport.verification.run import Findings
+
     with staged(options.out, overwrite=options.overwrite, merge=options.merge) as folder:
         with progress.stage("build model"):
             how = {"selection": options.selection, "batch": options.batch, "side_inputs": options.sides}

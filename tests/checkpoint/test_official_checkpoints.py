@@ -58,7 +58,7 @@ def test_a_trainers_variables_are_found_by_an_exports_keys(experiment, graph):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_graph_beside_an_export_is_the_references(experiment):
-    graph = write.pruned(write.graph_of(trained_checkpoint(experiment)))
+    graph = write.pruned(trained_checkpoint(experiment).object_graph())
     del graph.nodes[0].children[1:]  # save_counter, which this reference was written without
     del graph.nodes[2]
     for node in graph.nodes:

@@ -68,14 +68,15 @@ def test_real_configs(path):
 # The schema
 
 
-def test_compiled_schema_is_current(tmp_path):
+def test_compiled_schemas_are_current(tmp_path):
     pytest.importorskip("grpc_tools")
-    subprocess.run([sys.executable, ROOT / "scripts/compile_schema.py", "--out", tmp_path / "od.binpb"], check=True)
-    ours, current = (
-        descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes())
-        for path in (ROOT / "src/visionport/config/pipeline/od.binpb", tmp_path / "od.binpb")
-    )
-    assert ours == current
+    subprocess.run([sys.executable, ROOT / "scripts/compile_schema.py", "--out", tmp_path], check=True)
+    for name in ("config/pipeline/od.binpb", "checkpoint/checkpoint.binpb"):
+        ours, current = (
+            descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes())
+            for path in (ROOT / "src/visionport" / name, tmp_path / Path(name).name)
+        )
+        assert ours == current
 
 
 def test_defaults():

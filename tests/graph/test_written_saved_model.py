@@ -14,7 +14,10 @@ CONSTANT = 0.5
 
 def make(folder):
     """y = x w + b + c + x, with calls that nest and a loop; the weights are variables, c is captured as it is."""
-    variables = {"dense/weights": tf.Variable(WEIGHTS, name="w"), "dense/biases": tf.Variable(OFFSET, trainable=False)}
+    variables = {
+        "dense/weights": tf.Variable(tf.constant(WEIGHTS), name="w"),
+        "dense/biases": tf.Variable(tf.constant(OFFSET), trainable=False),
+    }
     constant = tf.constant(CONSTANT)
 
     @tf.function(autograph=False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from visionport.checkpoint import files
 from visionport.checkpoint.read import SLOT, VALUE, Checkpoint
 from visionport.errors import CheckpointError
 
@@ -48,6 +49,13 @@ def choose_weights(checkpoint: Checkpoint, ema: bool = False) -> Checkpoint:
             f"{checkpoint.prefix}: --ema wants averages of the weights, and it holds none: it was trained without "
             "(trainer.optimizer_config.ema), or is an export. Leave --ema out."
         )
+    for weight, slot in slots.items():
+        of, average = checkpoint.entries[weight], checkpoint.entries[slot]
+        if (of.shape, of.dtype) != (average.shape, average.dtype):
+            raise CheckpointError(
+                f"{checkpoint.prefix}: {files.shown(slot)} is no average of its weight, which has another shape or "
+                "type. Leave --ema out."
+            )
     same = {f.name: getattr(checkpoint, f.name) for f in fields(Checkpoint)}
     return Averaged(slots=slots, **same)
 

@@ -5,15 +5,23 @@ V2: `x/ckpt-5.index` and `x/ckpt-5.data-00000-of-00001`; V1, before TensorFlow 1
 """
 
 import glob
+import os
 import re
-from collections.abc import Iterable
+import stat
+from collections.abc import Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
+from types import MappingProxyType
 
+from visionport import downloads
 from visionport.downloads import check_download, is_web_page
 from visionport.errors import CheckpointError
 
 AGAIN = "Copy it again from its source."
 PULL = "run `git lfs pull` in its repository."
+SHOWN = 3  # names of missing files
+LONG = 200  # characters of a tensor's name
+NOTHING: Mapping[int, int] = MappingProxyType({})
 
 PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 V1_SHARD = re.compile(r"-(\d{5}|\?{5})-of-(\d{5})$")  # question marks: as TensorFlow names all of them
@@ -67,57 +75,106 @@ def all_of(prefix: Path) -> list[Path]:
     return [index(prefix), *shards(prefix)] if index(prefix).is_file() else v1_files(prefix)
 
 
-def for_reader(prefix: Path) -> str:
-    """As TensorFlow's reader wants the prefix. Raises CheckpointError for an index, or V1's files, that are no good."""
+def shard(prefix: Path, number: int, count: int) -> Path:
+    """A data file of V2."""
+    return Path(f"{prefix}.data-{number:05d}-of-{count:05d}")
+
+
+def checked(prefix: Path) -> list[Path]:
+    """The index, or V1's files. Raises CheckpointError where some are missing, or can be told to be no good."""
     v2 = index(prefix).is_file()
-    opened = [index(prefix)] if v2 else v1_files(prefix)
-    for file in opened:
+    found = [index(prefix)] if v2 else v1_files(prefix)
+    for file in found:
         if is_lfs_pointer(file):
             raise CheckpointError(f"{file} is a Git LFS pointer, not the file: {PULL}")
         check_download(ends(file)[0], file, "checkpoint", CheckpointError)
         if not all(map(any, ends(file))):  # a good one starts with an entry and ends in a magic number
             what = "damaged: zeros stand where its data was" if file.stat().st_size else "empty"
             raise CheckpointError(f"{file} is {what}. {AGAIN}")
-    shard = V1_SHARD.search(opened[0].name)
-    if v2 or not shard:
-        return str(prefix)
-    pattern = f"{prefix}-{{}}-of-{shard[2]}"
-    missing = {pattern.format(f"{i:05d}") for i in range(int(shard[2]))} - set(map(str, opened))
+    first = V1_SHARD.search(found[0].name)
+    if v2 or not first:
+        return found
+    wanted = [Path(f"{prefix}-{i:05d}-of-{first[2]}") for i in range(int(first[2]))]
+    missing = listed([str(path) for path in wanted if path not in set(found)])
     if missing:
-        raise CheckpointError(
-            f"{prefix} is in {int(shard[2])} shards, and {', '.join(sorted(missing))} is missing. {AGAIN}"
-        )
-    return pattern.format("?????")
+        raise CheckpointError(f"{prefix} is in {int(first[2])} shards, and {missing} is missing. {AGAIN}")
+    return wanted
 
 
-def data_problem(prefix: Path, entries: Iterable = ()) -> str | None:
-    """Why the values of `entries` (with `nbytes`) cannot be read, as sentences with what to do, or None."""
+def data_problem(prefix: Path, needed: Mapping[int, int] = NOTHING, count: int | None = None) -> str | None:
+    """Why values cannot be read, as sentences with what to do, or None.
+
+    needed: for each data file of V2 the bytes that it must have; count: of data files, by default as their names say.
+    """
     if not index(prefix).is_file():
         return None
     found = shards(prefix)
-    count = int(found[0].name[-5:]) if found else 1
-    wanted = [f"{prefix.name}.data-{i:05d}-of-{count:05d}" for i in range(count)]
-    missing = ", ".join(sorted({*wanted} - {shard.name for shard in found}))
+    count = count or (int(found[0].name[-5:]) if found else 1)
+    names = {path.name for path in found}
+    wanted = [shard(prefix, i, count) for i in range(count)]
+    missing = listed([path.name for path in wanted if path.name not in names])
     if missing:
         return f"{missing} is missing beside {index(prefix)}, so values cannot be read. Copy it there."
-    for shard in found:
-        if is_lfs_pointer(shard):
-            return f"{shard} is a Git LFS pointer, not the data: {PULL}"
-        if is_web_page(ends(shard)[0]):
-            return f"{shard} is a web page (HTML), not the data: download the raw file."
-    size, needed = sum(shard.stat().st_size for shard in found), sum(entry.nbytes for entry in entries)
-    if size < needed:
-        return f"{found[0]} is truncated: {size:,} bytes where the index needs {needed:,} or more. {AGAIN}"
+    for number, path in enumerate(wanted):
+        try:
+            head = ends(path)[0]
+        except CheckpointError as error:
+            return str(error)
+        if downloads.is_lfs_pointer(head):
+            return f"{path} is a Git LFS pointer, not the data: {PULL}"
+        if is_web_page(head):
+            return f"{path} is a web page (HTML), not the data: download the raw file."
+        size, least = size_of(path), needed.get(number, 0)
+        if size < least:
+            return f"{path} is truncated: {size:,} bytes where the index needs {least:,} or more. {AGAIN}"
     return None
 
 
+def listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged, or no checkpoint ({reason}). {AGAIN}")
+
+
+def shown(name: str) -> str:
+    """A tensor's name in an error: nothing in it reaches a terminal as it is."""
+    return repr(name if len(name) <= LONG else f"{name[:LONG]}...")
+
+
+# Files are opened once it is sure that they are files: a pipe would be waited for, a device has no end.
+
+
+def opened(path: Path) -> BufferedReader:
+    """The regular file at `path`. Raises CheckpointError for anything else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CheckpointError(f"{path} is no regular file but a pipe, a device or the like: it is no checkpoint.")
+    return open(descriptor, "rb")
+
+
+def size(file: BufferedReader) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def size_of(path: Path) -> int:
+    with opened(path) as file:
+        return size(file)
+
+
 def is_lfs_pointer(path: Path) -> bool:
-    return path.is_file() and ends(path)[0].startswith(b"version https://git-lfs.github.com/")
+    return path.is_file() and downloads.is_lfs_pointer(ends(path)[0])
 
 
 def ends(path: Path) -> tuple[bytes, bytes]:
     """Its first and last 64 bytes."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         head = file.read(64)
-        file.seek(max(0, path.stat().st_size - 64))
-        return head, file.read()
+        file.seek(max(0, size(file) - 64))
+        return head, file.read(64)

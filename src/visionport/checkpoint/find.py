@@ -9,9 +9,11 @@ from visionport.errors import CheckpointError, nearest
 from visionport.filetypes import is_text, kind_of_file
 
 _NAMED = re.compile(
-    r"""^\s*model_checkpoint_path\s*:\s*(?:"((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)')""", re.MULTILINE
+    r"""^[ \t]*model_checkpoint_path\s*:\s*(?:"((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)')""", re.MULTILINE
 )
-_NUMBERED = re.compile(r"ckpt-(\d+)$")
+_NUMBERED = re.compile(r"ckpt-(\d{1,18})$")
+_MOST_STATE = 1 << 20  # bytes that are read of a `checkpoint` file
+_MOST_PATH, _MOST_NAME = 4096, 255  # characters of the path in it, and of a part of that
 
 # What a file is, by its suffix or else by its first bytes, and what to do.
 _NOT_CHECKPOINTS = {
@@ -59,7 +61,8 @@ def locate(given: str | os.PathLike) -> tuple[Path, list[str]]:
     raise _missing(path)
 
 
-def _in_folder(folder: Path) -> tuple[Path, list[str]]:
+def _in_folder(folder: Path, *, deeper: bool = True) -> tuple[Path, list[str]]:
+    """deeper: look also into a folder named `checkpoint` in it, as exports have one."""
     prefix, reason = _from_state(folder)
     if prefix:
         return prefix, [reason] if reason else []
@@ -72,8 +75,8 @@ def _in_folder(folder: Path) -> tuple[Path, list[str]]:
             raise CheckpointError(f"{reason}, and nothing says which of {names} is meant. Give one: {newest[0]}")
         why = "the only one there" if len(found) == 1 else f"the newest{' complete' if best[0] else ''} of {len(found)}"
         return newest[0], [f"{reason}: took {newest[0].name}, {why}"]
-    if (folder / "checkpoint").is_dir():
-        prefix, warnings = _in_folder(folder / "checkpoint")
+    if deeper and (folder / "checkpoint").is_dir():
+        prefix, warnings = _in_folder(folder / "checkpoint", deeper=False)
         return prefix, [f"{folder} has no checkpoint itself: took {prefix}", *warnings]
     raise _no_checkpoint(folder)
 
@@ -88,25 +91,31 @@ def _from_state(folder: Path) -> tuple[Path | None, str]:
     named = _named_by(state)
     if not named:
         return None, f"{state} names no checkpoint"
+    shown = named if named.isprintable() else repr(named)
     stated = files.prefix_of(folder / named)  # as TensorFlow reads it: an absolute path stays as it is
     beside = files.prefix_of(folder / PureWindowsPath(named).name)  # takes both kinds of slash
     order = (beside, stated) if Path(named).is_absolute() else (stated, beside)
-    prefix = next(filter(files.exists, order), None)
+    prefix = next((path for path in order if path != state and files.exists(path)), None)
     if not prefix:
-        return None, f"{state} names {named}, which is not there"
+        return None, f"{state} names {shown}, which is not there"
     surprising = prefix != order[0] or (files.exists(stated) and stated.resolve() != prefix.resolve())
-    return prefix, f"{state} names {named}: took {prefix}" if surprising else ""
+    surprising |= prefix.resolve().parent != folder.resolve()
+    return prefix, f"{state} names {shown}: took {prefix}" if surprising else ""
 
 
 def _named_by(state: Path) -> str:
     """The path in a `checkpoint` file, the text of a CheckpointState; "" where there is none."""
     from google.protobuf import text_encoding
 
-    found = _NAMED.search(state.read_bytes().decode("utf-8", "replace"))
+    with files.opened(state) as file:
+        text = file.read(_MOST_STATE).decode("utf-8", "replace")
+    found = _NAMED.search(text)
     try:
-        return text_encoding.CUnescape(found[1] or found[2]).decode() if found else ""
+        named = text_encoding.CUnescape(found[1] or found[2]).decode() if found else ""
     except ValueError:
         return ""
+    possible = "\0" not in named and max(map(len, PureWindowsPath(named).parts), default=0) <= _MOST_NAME
+    return named if possible and len(named) <= _MOST_PATH else ""
 
 
 def _rank(prefix: Path) -> tuple[bool, int, int]:

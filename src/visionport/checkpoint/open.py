@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
-
-from visionport.checkpoint import files
+from visionport.checkpoint import files, object_graph
+from visionport.checkpoint.bundle import Bundle
 from visionport.checkpoint.find import locate
-from visionport.checkpoint.read import OBJECT_GRAPH, VALUE, Checkpoint, Entry, one_line
+from visionport.checkpoint.read import OBJECT_GRAPH, VALUE, Checkpoint, Entry
 from visionport.checkpoint.saved_model import wrapped
+from visionport.checkpoint.v1 import V1
 from visionport.errors import CheckpointError
 
 
@@ -21,33 +21,42 @@ def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
     """
     prefix, warnings = locate(path)
     reader = open_reader(prefix)
-    shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-    entries = {name: entry_of(name, shapes[name], dtypes[name]) for name in sorted(shapes) if name != OBJECT_GRAPH}
-    problem = files.data_problem(prefix, entries.values())
+    graph = reader.stored.get(OBJECT_GRAPH)
+    if graph and ((graph.dtype, graph.shape) != ("string", ()) or graph.size > object_graph.MOST_BYTES):
+        raise files.damaged(files.all_of(prefix)[0], "its object graph is none")
+    entries = {
+        name: Entry(name, stored.shape, stored.dtype, stored.nbytes)
+        for name, stored in sorted(reader.stored.items())
+        if name != OBJECT_GRAPH
+    }
+    problem = files.data_problem(prefix, reader.needed, reader.shards)
     found = Checkpoint(
         prefix=prefix,
-        kind="tf2" if OBJECT_GRAPH in shapes or any(name.endswith(VALUE) for name in shapes) else "tf1",
+        kind="tf2" if graph or any(name.endswith(VALUE) for name in entries) else "tf1",
         entries=MappingProxyType(entries),
         warnings=(*warnings, problem) if problem else tuple(warnings),
         data_problem=problem,
         _reader=reader,
-        _has_graph=OBJECT_GRAPH in shapes,
+        _has_graph=graph is not None,
     )
     return wrapped(found)
 
 
-def open_reader(prefix: Path):
-    """TensorFlow's reader of the index (V1: of the file)."""
-    import tensorflow as tf
+def open_variables(saved_model: Path) -> Bundle | V1 | None:
+    """What the variables of a SavedModel hold, checked; None where it has none.
 
-    given = files.for_reader(prefix)
-    try:
-        return tf.compat.v1.train.NewCheckpointReader(given)
-    except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
-        file = files.all_of(prefix)[0]
-        raise CheckpointError(f"{file} is damaged, or no checkpoint ({one_line(error)}). {files.AGAIN}") from error
+    TensorFlow believes an index whose checksums are right, and aborts for some: so this comes before it loads one.
+    """
+    prefix = saved_model / "variables" / "variables"
+    if not files.index(prefix).is_file():
+        return None
+    reader = open_reader(prefix)
+    if problem := files.data_problem(prefix, reader.needed, reader.shards):
+        raise CheckpointError(problem)
+    return reader
 
 
-def entry_of(name: str, shape: list[int], dtype) -> Entry:
-    size = 0 if np.dtype(dtype.as_numpy_dtype).hasobject else dtype.size
-    return Entry(name, tuple(shape), dtype.base_dtype.name, size * int(np.prod(shape, dtype=np.int64)))
+def open_reader(prefix: Path) -> Bundle | V1:
+    """What is in the index (V1: in the files), checked, and the values of each tensor by its name."""
+    paths = files.checked(prefix)
+    return Bundle(prefix) if files.index(prefix).is_file() else V1(prefix, paths)

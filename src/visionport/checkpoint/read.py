@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from visionport.checkpoint import files
+from visionport.checkpoint import files, object_graph
 from visionport.errors import CheckpointError
 
 Kind = Literal["tf1", "tf2", "named"]  # named: a SavedModel of ours, see saved_model.py
@@ -87,7 +87,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
         paths = ("global_step", "step", "optimizer/iter", "optimizer/_iterations", "optimizer/ema_base_optimizer/iter")
         for path in paths:
             key = self.key_of(path) if self.complete else None
-            if key and not self.entries[key].shape:
+            if key and not self.entries[key].shape and self.entries[key].dtype in ("int32", "int64"):
                 return int(self[key])
         return None
 
@@ -124,36 +124,32 @@ class Checkpoint(Mapping[str, np.ndarray]):
             found[self.classify(key)].append(key)
         return {group: tuple(keys) for group, keys in found.items()}
 
-    def object_graph(self) -> bytes | None:
-        """The serialized TrackableObjectGraph of a TF2 checkpoint; None without one, or without data."""
-        return self._read(OBJECT_GRAPH) if self._has_graph and self.complete else None
+    def object_graph(self):
+        """The TrackableObjectGraph of a TF2 checkpoint, a new one each time; None without one, or without data."""
+        if not self._has_graph or not self.complete:
+            return None
+        try:
+            return object_graph.parse(np.asarray(self._read(OBJECT_GRAPH), object).item(), self.entries, VALUE)
+        except ValueError as error:
+            problem = f"{self.prefix}: its object graph is damaged ({error}). {files.AGAIN}"
+            raise CheckpointError(problem) from None
 
     @cached_property
     def _graph(self) -> list[tuple[dict[str, int], str | None]]:
         """For each node of the object graph its children by local name, and the key of its value."""
-        serialized = self.object_graph()
-        if serialized is None:
-            return []
-        from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
-
+        graph = self.object_graph()
         return [
             (
                 {escaped(child.local_name): child.node_id for child in node.children},
                 next((a.checkpoint_key for a in node.attributes if a.name == "VARIABLE_VALUE"), None),
             )
-            for node in TrackableObjectGraph.FromString(serialized).nodes
+            for node in (graph.nodes if graph else ())
         ]
 
     def _read(self, key: str):
-        import tensorflow as tf
-
         if self.data_problem:
-            raise CheckpointError(f"{self.prefix}: cannot read {key!r}. {self.data_problem}")
-        try:
-            return self._reader.get_tensor(key)
-        except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as error:
-            problem = f"its data is damaged ({one_line(error)}). {files.AGAIN}"
-            raise CheckpointError(f"{self.prefix}: cannot read {key!r}, {problem}") from error
+            raise CheckpointError(f"{self.prefix}: cannot read {files.shown(key)}. {self.data_problem}")
+        return self._reader.get_tensor(key)
 
 
 # What a key is
@@ -209,8 +205,3 @@ def in_parts(path: str) -> str:
 def escaped(name: str) -> str:
     """A name in the object graph as keys have it: tensorflow/python/checkpoint/trackable_view and util."""
     return name.replace(".", "..").replace("/", ".S")
-
-
-def one_line(error: Exception) -> str:
-    """What an error of TensorFlow's says, cut short."""
-    return " ".join(str(error).split())[:200]

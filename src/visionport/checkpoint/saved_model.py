@@ -3,17 +3,23 @@
 Its variables carry the canonical names, so no table of object paths is needed to read them back.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
+from visionport.checkpoint import dtypes, files
+from visionport.checkpoint.bundle import shape_problem
 from visionport.checkpoint.params import FROZEN
 from visionport.checkpoint.read import VALUE, Checkpoint, Entry
+from visionport.checkpoint.schema import DecodeError, message_class
+from visionport.checkpoint.tensors import constant
 
 HINT = (
     "Weights that were frozen are not among a model's variables: after training call "
@@ -23,11 +29,11 @@ HINT = (
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Tuned(Checkpoint):
-    """A checkpoint by canonical names. keys: name -> the stored checkpoint's key; constants: name -> TensorProto."""
+    """A checkpoint by canonical names. keys: name -> the stored checkpoint's key; constants: name -> Tensor message."""
 
     stored: Checkpoint
     keys: Mapping[str, str]
-    constants: Mapping[str, object]
+    constants: Mapping[str, Any]
 
     def key_of(self, path: str) -> str | None:
         return path if path in self.entries else None
@@ -43,9 +49,12 @@ class Tuned(Checkpoint):
         return None
 
     def __getitem__(self, key: str) -> np.ndarray:
-        import tensorflow as tf
-
-        return self.stored[self.keys[key]] if key in self.keys else tf.make_ndarray(self.constants[key])
+        if key in self.keys:
+            return self.stored[self.keys[key]]
+        try:
+            return constant(self.constants[key])
+        except ValueError as error:
+            raise files.damaged(self.beside[0], f"{files.shown(key)}: {error}") from None
 
 
 def wrapped(checkpoint: Checkpoint) -> Checkpoint:
@@ -54,9 +63,10 @@ def wrapped(checkpoint: Checkpoint) -> Checkpoint:
     if not keys:
         return checkpoint
     graph = graph_of(checkpoint)
-    constants = constants_of(graph) if graph else {}
-    constants = {name: tensor for name, tensor in constants.items() if name not in keys}
-    entries = {n: checkpoint.entries[k] for n, k in keys.items()} | {n: entry(n, t) for n, t in constants.items()}
+    found = constants_of(graph) if graph else {}
+    constants = {name: tensor for name, tensor in found.items() if name not in keys}
+    entries = {n: checkpoint.entries[k] for n, k in keys.items()}
+    entries |= {n: entry(graph, n, t) for n, t in constants.items() if graph}
     same = {f.name: getattr(checkpoint, f.name) for f in fields(Checkpoint)}
     same |= {"kind": "named", "entries": MappingProxyType(dict(sorted(entries.items()))), "_has_graph": False}
     same |= {"hint": "" if constants else HINT, "beside": (graph,) if graph else ()}
@@ -90,30 +100,30 @@ def plain(name: str) -> str:
     return re.sub(r"\.([.S])", lambda found: "/" if found[1] == "S" else ".", name)
 
 
-def constants_of(path: Path) -> dict[str, object]:
-    """Name -> TensorProto, of the frozen weights in the functions of a saved_model.pb."""
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
+def constants_of(path: Path) -> dict[str, Any]:
+    """Name -> Tensor message, of the frozen weights in the functions of a saved_model.pb."""
+    with files.opened(path) as file:
+        content = file.read()
     try:
-        saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+        saved = message_class("SavedModel").FromString(content)
     except DecodeError:
         return {}
     functions = [f for meta in saved.meta_graphs for f in meta.graph_def.library.function]
     nodes = [n for f in functions for n in f.node_def if n.op == "Const" and n.name.startswith(FROZEN)]
-    return {n.name.removeprefix(FROZEN): n.attr["value"].tensor for n in nodes}
+    return {n.name.removeprefix(FROZEN): n.attr["value"].tensor for n in nodes if n.attr["value"].HasField("tensor")}
 
 
-def entry(name: str, tensor) -> Entry:
-    shape = tuple(d.size for d in tensor.tensor_shape.dim)
-    return Entry(name, shape, "float32", 4 * int(np.prod(shape, dtype=np.int64)))
+def entry(path: Path, name: str, tensor) -> Entry:
+    shape, dtype = tuple(d.size for d in tensor.tensor_shape.dim), dtypes.NAMES.get(tensor.dtype)
+    problem = shape_problem(shape, dtype) if dtype else f"its type, {tensor.dtype}, is none that is known"
+    if problem:
+        raise files.damaged(path, f"{files.shown(name)}: {problem}")
+    return Entry(name, shape, str(dtype), math.prod(shape) * dtypes.item_size(str(dtype)))
 
 
 def object_graph(paths) -> bytes:
     """A serialized TrackableObjectGraph with a variable at each of the object paths (as in keys)."""
-    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
-
-    graph = TrackableObjectGraph()
+    graph = message_class("TrackableObjectGraph")()
     graph.nodes.add()
     numbers = {"": 0}
     for path in sorted(paths):

@@ -47,7 +47,7 @@ def named_tensors(checkpoint: Checkpoint, params) -> dict:
 
 def object_tensors(checkpoint: Checkpoint, params) -> dict:
     """TF2: every value of the model by its key, and the object graph that leads there. Nothing is read twice."""
-    full = graph_of(checkpoint)
+    full = checkpoint.object_graph()
     if full is None:
         return values(checkpoint, params, {k: k for k in checkpoint.entries if checkpoint.classify(k) == "model"})
     graph = pruned(full)
@@ -60,7 +60,7 @@ def model_tensors(checkpoint: Checkpoint, model) -> dict:
 
     A trainer's keys are others, since they lead through the model's parts.
     """
-    full = graph_of(checkpoint)
+    full = checkpoint.object_graph()
     if full is None:
         return rebuilt_tensors(model)
     add_counter(full)
@@ -84,14 +84,6 @@ def rebuilt_tensors(model) -> dict:
     weights = {**model.params.variables, **model.params.constants}
     found = {locate(name) or name: value for name, value in weights.items()}
     return {path + VALUE: value for path, value in found.items()} | {OBJECT_GRAPH: object_graph(found)}
-
-
-def graph_of(checkpoint: Checkpoint):
-    """The object graph as a message; None where there is none."""
-    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
-
-    raw = checkpoint.object_graph()
-    return None if raw is None else TrackableObjectGraph.FromString(raw)
 
 
 def serialized(graph) -> bytes:

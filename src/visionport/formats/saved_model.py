@@ -99,6 +99,9 @@ class SavedModelRunner:
     def __init__(self, path: Path):
         import tensorflow as tf
 
+        from visionport.checkpoint.open import open_variables
+
+        open_variables(path)
         self._loaded: Any = tf.saved_model.load(str(path))
         self.signatures: Mapping[str, SignatureInfo] = {s.name: s for s in read_signatures(path)}
 

@@ -109,10 +109,11 @@ def from_saved_model(
     import tensorflow as tf
     from tensorflow.python.saved_model import loader_impl
 
+    from visionport.checkpoint.open import open_variables
+
+    stored = open_variables(path) if nodes else None
     try:
         if all(n.name in keys for n in nodes):
-            prefix = path / "variables" / "variables"
-            stored = tf.train.load_checkpoint(str(prefix)) if nodes else None
             return Values(lambda key: read(stored, key, path), {n.name: keys[n.name] for n in nodes})
         with tf.compat.v1.Session(graph=tf.Graph()) as session:
             loader_impl.SavedModelLoader(str(path)).load(session, sorted(tags))
@@ -123,12 +124,9 @@ def from_saved_model(
 
 
 def read(stored, key: str, path: Path):
-    import tensorflow as tf
-
-    try:
-        return stored.get_tensor(key)
-    except (tf.errors.OpError, IndexError, RuntimeError, ValueError) as e:
-        raise unreadable(path, e) from None
+    if stored is None or key not in stored.stored:
+        raise InputError(f"{path}: its variables have no {key!r}.")
+    return stored.get_tensor(key)
 
 
 def unreadable(path: Path, error: Exception) -> InputError:

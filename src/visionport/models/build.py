@@ -129,11 +129,11 @@ def build(
 
 def check(config: Config, checkpoint) -> Params:
     """Do they fit? By names and shapes alone: the checkpoint's index is enough. Raises as `build` does."""
+    with about(config):
+        params = params_for(config, checkpoint, dry=True)
     import tensorflow as tf
 
     meta = meta_of(config)
-    with about(config):
-        params = params_for(config, checkpoint, dry=True)
     scope = params.scope()
     # A function's graph, where `==` compares tensors; in a plain graph it compares objects.
     graph = tf.__internal__.FuncGraph("check")
@@ -208,12 +208,12 @@ def params_for(config: Config, checkpoint, **how) -> Params:
             f"{config.path}: {config.architecture} is trained to {kinds[kind]}, but {checkpoint.prefix} is "
             f"{kinds[checkpoint.kind]}. Give the config it was trained with."
         )
-    meta = meta_of(config)
     if foreign(checkpoint):
         raise CheckpointError(
             f"{checkpoint.prefix} are the variables of a SavedModel that visionport did not write: no config tells "
             "their names. Give the checkpoint that it was made from; or freeze it whole, by `visionport freeze`."
         )
+    meta = meta_of(config)
     if checkpoint.kind == "named":
         locate = str
     elif kind == "tf2":
