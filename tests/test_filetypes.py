@@ -1,13 +1,17 @@
 """What a file is, whatever it is called."""
 
 import io
+import os
+import re
+import socket
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from visionport.filetypes import kind_of_bytes, kind_of_file
+from visionport.errors import ConfigError, InputError
+from visionport.filetypes import check_file, kind_of_bytes, kind_of_file, open_file, read_file
 
 
 def zipped(*names: str) -> bytes:
@@ -63,3 +67,42 @@ def test_by_name_where_bytes_do_not_tell(tmp_path):
         (tmp_path / name).write_bytes(b"x")
         assert kind_of_file(tmp_path / name) == kind
     assert kind_of_file(tmp_path) == kind_of_file(tmp_path / "absent.pt") == ""
+
+
+@pytest.fixture
+def special(tmp_path):
+    """A pipe, a socket, a device, and a link to the pipe: path -> what it is."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    here = os.getcwd()
+    os.chdir(tmp_path)  # a socket's name has at most 100 characters
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind("socket")
+    os.chdir(here)
+    names = {"pipe": "a pipe", "link": "a pipe", "socket": "a socket"}
+    return {tmp_path / name: what for name, what in names.items()} | {os.devnull: "a device"}
+
+
+def test_what_is_no_file_is_refused_at_once(special):
+    for path, what in special.items():
+        for read in (check_file, open_file, read_file):
+            with pytest.raises(InputError, match=re.escape(f"{path} is {what}, and a file is wanted")):
+                read(path)
+
+
+def test_files_are_read_whole(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    check_file(path)
+    check_file(tmp_path)
+    check_file(tmp_path / "absent")
+    check_file("nul\0name")
+    assert read_file(path) == read_file(path, limit=5) == b"12345"
+    with pytest.raises(ConfigError, match=r"a has 5 bytes; at most 4 are read"):
+        read_file(path, limit=4, error=ConfigError)
+    with pytest.raises(InputError, match="is a folder, and a file is wanted"):
+        open_file(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        open_file(tmp_path / "absent")
+    with open_file(path) as file:
+        assert os.get_blocking(file.fileno())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from visionport import __version__
+from visionport import __version__, memory
 from visionport.commands.common import FAULT, WRONG, show
 from visionport.commands.convert import convert
 from visionport.commands.demo import demo
@@ -107,8 +107,8 @@ def words(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}."
-    if isinstance(error, MemoryError):
-        return "there is not enough memory."
+    if memory.is_short(error):
+        return memory.in_words()
     import traceback
 
     place = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,8 +1,16 @@
-"""What a file is, by its first bytes and its name: so that one in the wrong place is told by what it is."""
+"""What a file is, by its first bytes and its name: so that one in the wrong place is told by what it is.
 
+Whoever reads a user's file opens it here (`open_file`, `read_file`), or calls `check_file` before others open it: a
+pipe or a device would hang them, or never end.
+"""
+
+import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from visionport.downloads import is_lfs_pointer, is_web_page
+from visionport.errors import InputError, VisionportError
 
 HEAD = 4096  # bytes that tell
 
@@ -41,12 +49,63 @@ SUFFIXES = {
 }
 HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands behind "ftyp"
 
+# What is neither a file nor a folder, by the system's word for it.
+SPECIAL = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def check_file(path: str | os.PathLike, error: type[VisionportError] = InputError) -> None:
+    """Raises `error` for a pipe, a device or a socket; a file, a folder and what is not there pass."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # whoever reads it says so
+        return
+    check_mode(mode, path, error)
+
+
+def check_mode(mode: int, path: str | os.PathLike, error: type[VisionportError]) -> None:
+    if what := SPECIAL.get(stat.S_IFMT(mode)):
+        raise error(
+            f"{path} is {what}, and a file is wanted, which can be read more than once. Write what it gives to a file, "
+            "and name that."
+        )
+
+
+def open_file(path: str | os.PathLike, error: type[VisionportError] = InputError) -> BinaryIO:
+    """The regular file at `path`, to be read. Raises `error` for anything else there, OSError as `open` does."""
+    check_file(path, error)  # opening some devices does something already
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for its writer
+    try:
+        mode = os.fstat(descriptor).st_mode
+        check_mode(mode, path, error)
+        if not stat.S_ISREG(mode):
+            raise error(f"{path} is a folder, and a file is wanted. Name one in it.")
+        os.set_blocking(descriptor, True)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_file(path: str | os.PathLike, *, limit: int | None = None, error: type[VisionportError] = InputError) -> bytes:
+    """All bytes of a regular file. Raises `error` for anything else, and for more than `limit` bytes."""
+    with open_file(path, error) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read() if limit is None else file.read(limit + 1)
+        if limit is not None and len(data) > limit:
+            raise error(f"{path} has {max(size, len(data)):,} bytes; at most {limit:,} are read of such a file.")
+        return data
+
 
 def kind_of_file(path: Path) -> str:
     """What the file at `path` is, with its article: "a PyTorch file"; "" where it is none or of no kind known here."""
     if not path.is_file():
         return ""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(HEAD)
     return kind_of_bytes(head) or SUFFIXES.get(path.suffix.lower(), "")
 

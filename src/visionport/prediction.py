@@ -87,6 +87,10 @@ def check_answer(path: Path, task: Task, answer: Answer) -> None:
             f"{path} gives no {task.noun}: its outputs are those of --tflite-head raw or decoded, or of another "
             "kind of model. `visionport inspect` shows them."
         )
+    for name in task.outputs:
+        value = np.asarray(answer[name])
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ArtifactError(f"{path} answers with what is no number in {name}: NaN or infinite.")
 
 
 def read_input(task: Task, image: Picture) -> np.ndarray:
@@ -208,12 +212,13 @@ def predict(
     for file in find_pictures(task, given, skip):
         try:
             picture = read_picture(task, file, exif=exif)
+            answer = predictor(picture)
         except InputError as e:
+            said = e if str(file) in str(e) else InputError(f"{file}: {e}")
             if skip is None:
-                raise
-            skip(e)
+                raise said from None
+            skip(said)
             continue
-        answer = predictor(picture)
         predictor.check(answer)
         record = {"image": str(file), **task.record(answer, predictor.labels, picture.shape[-3:-1], min_score)}
         if draw:

@@ -374,7 +374,7 @@ def test_an_export_that_lost_an_artifact(invoke, digits, tmp_path):
     says(invoke("predict", tmp_path, picture, "--format", "saved_model"), "--format saved_model", "has tflite")
     (tmp_path / "model.tflite").write_bytes(b"y")
     says(invoke("predict", tmp_path / "other.pb", picture), "not an artifact of", "There: model.tflite")
-    says(invoke("predict", tmp_path / "model.tflite", picture), "LiteRT does not take the file")
+    says(invoke("predict", tmp_path / "model.tflite", picture), "model.tflite: not a TFLite file")
     del content["artifacts"][0]["reading"]
     (tmp_path / "manifest.json").write_text(json.dumps(content))
     says(invoke("predict", tmp_path / "model.tflite", picture), "earlier version", "Export again")

@@ -187,5 +187,5 @@ def test_what_the_entry_says(made, tmp_path):
     assert (description["resizer"], description["mean"][0], labels[1]) == ("FixedShape", 127.5, "zero")
     data = (folder / "model.tflite").read_bytes().replace(b'"FixedShape"', b'"NoResizer!"')
     (tmp_path / "bad.tflite").write_bytes(data)
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match="preprocessing cannot be read"):
         preprocessing.read(tmp_path / "bad.tflite")

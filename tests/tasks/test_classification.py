@@ -172,7 +172,7 @@ def test_what_is_no_such_data_set(tmp_path):
     with pytest.raises(InputError, match="a picture of 8,8, but --image-size is 4,4"):
         METRIC.evaluate(run, records(tmp_path / "r.tfrecord", [1]), (4, 4))
     broken = write(tmp_path / "r.tfrecord", [b"no example"])
-    with pytest.raises(InputError, match="record 0 is no labelled"):
+    with pytest.raises(InputError, match=r"record 0 is no tf\.train\.Example"):
         METRIC.evaluate(run, broken, None)
 
 

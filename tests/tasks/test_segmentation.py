@@ -221,14 +221,14 @@ def test_what_is_no_such_data_set(tmp_path):
         measured(records(path, HALVES * 3 + 1), HALVES)
     with pytest.raises(InputError, match="a picture of 8,8 and labels of 4,8"):
         measured(records(path, HALVES[:4]), HALVES)
-    with pytest.raises(InputError, match="is no PNG"):
+    with pytest.raises(InputError, match="is not an image that can be read"):
         measured(records(path, b"no picture"), HALVES)
     with pytest.raises(InputError, match="has 3 channels; a class map has one"):
         measured(records(path, encoded(np.zeros((8, 8, 3), np.uint8))), HALVES)
     with pytest.raises(InputError, match="--image-size is 4,4"):
         measured(records(path, HALVES), HALVES, size=(4, 4))
     unlabelled = write(path, [example({"image/encoded": encoded(np.zeros((8, 8, 3), np.uint8))})])
-    with pytest.raises(InputError, match="record 0 is no labelled"):
+    with pytest.raises(InputError, match=r"record 0 has nothing in .image.segmentation"):
         measured(unlabelled, HALVES)
 
 

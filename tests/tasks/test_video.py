@@ -150,7 +150,7 @@ def test_how_often_the_right_class_is_the_best(tmp_path):
         np.testing.assert_array_equal(got, wanted)
     with pytest.raises(InputError, match="--image-size is 4,4"):
         METRIC.evaluate(runs, path, (4, 4))
-    with pytest.raises(InputError, match="record 0 is no labelled"):
+    with pytest.raises(InputError, match=r"record 0 is no tf\.train\.SequenceExample"):
         METRIC.evaluate(runs, write(path, [b"no example"]), None)
-    with pytest.raises(InputError, match="record 0 is no labelled"):
+    with pytest.raises(InputError, match="record 0 has no frames"):
         METRIC.evaluate(runs, write(path, [sequence({"clip/label/index": [0]}, {"image/encoded": []})]), None)

@@ -6,9 +6,10 @@ import pytest
 from visionport.errors import InputError, OptionError
 from visionport.inputs import pictures
 from visionport.tflite import edit, metadata
-from visionport.tflite.contents import labels_of, read_contents
+from visionport.tflite.contents import read_contents
 from visionport.tflite.flatbuffer import parse
 from visionport.tflite.mend import NAMES, MendRequest, mend_file, without_metadata
+from visionport.tflite.packed import labels_of
 
 SCRAMBLED = ("count", "scores", "boxes", "classes")
 ORDER = (2, 3, 1, 0)  # of boxes, classes, scores and count in it

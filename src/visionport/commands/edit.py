@@ -39,13 +39,17 @@ Examples:
 def edit(file, out, outputs, names, overwrite, quiet, **rest):
     """Mend a TFLite file without touching its network: order and names of outputs, metadata, labels."""
     from visionport import staging
+    from visionport.errors import ArtifactError
     from visionport.progress import Progress, size_text
     from visionport.tflite.contents import read_file
     from visionport.tflite.mend import MendRequest, mend_file
 
     staging.check_file(out, overwrite=overwrite)
     request = MendRequest(outputs=flat(outputs), names=renames(flat(names)), **rest)
-    done = mend_file(read_file(file), request)
+    try:
+        done = mend_file(read_file(file), request)
+    except ArtifactError as e:
+        raise ArtifactError(f"{file}: {str(e).rstrip('.')}.") from None
     staging.write_file(out, [done.data], overwrite=overwrite)
     if done.incomplete:
         Progress().warn(done.incomplete)

@@ -1,7 +1,6 @@
 """What goes into a model to be converted: its inputs' shapes, pixels, examples to calibrate with and to verify on."""
 
 import itertools
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from visionport import config
 from visionport.errors import InputError, OptionError
 from visionport.inputs import calibration
+from visionport.inputs.arrays import read_arrays as read_npz
 from visionport.inputs.preprocessing import describe, to_pixels
 from visionport.inputs.quantization import EIGHT_BITS
 
@@ -209,10 +209,9 @@ def batched(value: np.ndarray, given: Given) -> np.ndarray:
 def read_arrays(path: Path, inputs: Sequence[Given], option: str) -> dict[str, np.ndarray]:
     """An .npz's arrays by the inputs' keys: [examples, ...], then as the input, with or without its first axis."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {k: file[k] for k in file.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise InputError(f"{option} {path} is no .npz of arrays of numbers.") from None
+        found = read_npz(path)
+    except (OSError, ValueError) as e:
+        raise InputError(f"{option} {path} is no .npz of arrays of numbers: {e}.") from None
     for g in inputs:
         if g.key not in found:
             raise InputError(f"{option} {path}: no array {g.key!r} in it. It has: {', '.join(found) or 'none'}.")

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from visionport.config import SideInput
+from visionport.errors import ArtifactError
 from visionport.inputs import preprocessing, side_inputs
 from visionport.inputs.types import INPUT_TYPES, MoreInput, example_of
 from visionport.tasks.base import Answer, Task
@@ -130,7 +131,11 @@ class Asker:
     def source(self) -> Tensor:
         """The input that the pictures go to."""
         inputs = self.runner.signatures[self.reading.signature].inputs
-        return next(t for t in inputs if t.name == self.reading.input)
+        found = next((t for t in inputs if t.name == self.reading.input), None)
+        if found is None:
+            names = ", ".join(t.name for t in inputs) or "none"
+            raise ArtifactError(f"the artifact has no input {self.reading.input!r}, which its record names: {names}.")
+        return found
 
     @property
     def batch(self) -> int | None:
@@ -140,6 +145,7 @@ class Asker:
     def feed(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the input takes of those pictures, and their extent in the network's input."""
         if self.reading.type in INPUT_TYPES:
+            preprocessing.check_picture(pictures[0], self.how)
             value = INPUT_TYPES[self.reading.type].feed(pictures)
             return value, self._extent(pictures[0])
         how = preprocessing.without_normalization(self.how) if self.reading.type == "pixels" else self.how

@@ -5,12 +5,14 @@ function that an If names. Dropout that keeps everything becomes what it was giv
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from visionport.errors import OptionError, UnsupportedError
 from visionport.graph import edit
+from visionport.inputs.arrays import read_array
 
 SWITCHES, MERGES = ("Switch", "RefSwitch", "_SwitchN"), ("Merge", "RefMerge")
 BRANCHES = {"If": "StatefulPartitionedCall", "StatelessIf": "PartitionedCall"}
@@ -32,7 +34,7 @@ def parse_constant(text: str) -> tuple[str, Any]:
         raise OptionError(f"--set {text}: NAME=VALUE, as is_training=false, keep_prob=1.0, sizes=[1,2] or x=@FILE.npy.")
     if value.startswith("@"):
         try:
-            return name, np.load(value[1:], allow_pickle=False)
+            return name, read_array(Path(value[1:]))
         except (OSError, ValueError) as e:
             raise OptionError(f"--set {text}: {value[1:]} is no .npy file of numbers: {e}.") from None
     if value.lower() in ("true", "false"):

@@ -9,9 +9,11 @@ import numpy as np
 
 from visionport.errors import InputError
 from visionport.inputs import pictures as images
+from visionport.inputs import tfrecords
 from visionport.inputs.pictures import SUFFIXES
 from visionport.inputs.preprocessing import prepare
 
+OPTION = "--calibration"
 MOST = 300  # more change the ranges little and take their time
 FEW = 50  # fewer leave ranges out
 
@@ -75,7 +77,7 @@ def load(path: Path) -> Iterator[np.ndarray]:
 
 def count(path: Path) -> int:
     """How many `load` gives."""
-    return len(sources(path)) if Path(path).is_dir() else len(spread(range(sum(1 for _ in raw(path)))))
+    return len(sources(path)) if Path(path).is_dir() else len(spread(range(tfrecords.count(path, OPTION))))
 
 
 def few(number: int, quantize: str) -> str:
@@ -90,35 +92,10 @@ def few(number: int, quantize: str) -> str:
 
 def records(path: Path) -> Iterator[np.ndarray]:
     """The pictures in a TFRecord of tf.Examples with the key `image/encoded`, at most MOST spread evenly."""
-    import tensorflow as tf
-
-    from visionport.ops import image
-
-    wanted = set(spread(range(sum(1 for _ in raw(path)))))
-    for i, data in enumerate(raw(path)):
-        if i not in wanted:
-            continue
-        try:
-            yield image.decode_example(data).numpy()
-        except tf.errors.InvalidArgumentError as e:
-            raise InputError(
-                f"{path}: record {i} is no tf.Example with an image in 'image/encoded': {str(e).splitlines()[0]}"
-            ) from None
-
-
-def raw(path: Path, option: str = "--calibration") -> Iterator[Any]:
-    """Its records' bytes. option: which names it, for errors."""
-    import tensorflow as tf
-
-    empty = True
-    try:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            empty = False
-            yield record
-    except tf.errors.DataLossError as e:
-        raise InputError(f"{option} {path} is no TFRecord, or is cut short: {e.message}.") from None
-    if empty:
-        raise InputError(f"{option} {path} holds no records.")
+    wanted = set(spread(range(tfrecords.count(path, OPTION))))
+    for i, data in enumerate(tfrecords.read(path, OPTION)):
+        if i in wanted:
+            yield tfrecords.parse_example(data, f"{path}: record {i}").picture()
 
 
 def spread(items):

@@ -1,17 +1,19 @@
 """Pictures: from files, or the bundled ones."""
 
+import contextlib
 import glob
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from visionport.errors import InputError
-from visionport.filetypes import HEAD, PICTURE, is_heic, kind_of_bytes
+from visionport import limits
+from visionport.errors import InputError, VisionportError
+from visionport.filetypes import HEAD, PICTURE, is_heic, kind_of_bytes, open_file
 
 # Below examples/, see SOURCES.md there. One is cut, so that it is not square.
 BUNDLED = ("digits/images/digits-0.jpg", "digits/images/digits-3.jpg", "photos/cat.jpg", "photos/coffee.jpg")
@@ -19,6 +21,10 @@ CUT = "digits-3.jpg"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 ORIENTATION = 0x0112  # EXIF's tag
 READ = "JPEG, PNG, BMP, GIF, WebP, TIFF"
+FORMATS = tuple(READ.upper().split(", "))  # others run programs, as EPS does, or are rare and little tried
+JPEG = b"\xff\xd8\xff"
+SCAN, END, FILL, ALONE = 0xDA, 0xD9, 0xFF, (0x01, *range(0xD0, 0xD9))  # its markers; some have no length behind them
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # as it stands behind a scan
 
 
 def read(path: Path, *, exif: bool = True) -> np.ndarray:
@@ -27,44 +33,99 @@ def read(path: Path, *, exif: bool = True) -> np.ndarray:
     exif: turned as its EXIF data says it was taken, as every viewer shows it; TensorFlow's decoder leaves it as it
     lies in the file. Gray of 16 bits loses its low byte, as in that decoder.
     """
+    with opened_at(path) as image:
+        return np.asarray(as_rgb(turned(image) if exif else image, path))
+
+
+@contextlib.contextmanager
+def opened_at(path: Path) -> Iterator[Any]:
+    """`opened` of the file at a path."""
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a directory; name image files.")
+    try:
+        file = open_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such image.") from None
+    except OSError as e:
+        raise InputError(f"{path}: the image cannot be read: {e.strerror}.") from None
+    with file, opened(file, str(path)) as image:
+        yield image
+
+
+@contextlib.contextmanager
+def opened(file: BinaryIO, where: str) -> Iterator[Any]:
+    """The Pillow image in a file, of a size and a format that are read. Raises InputError, also for what is met later.
+
+    where: what the picture is called in errors.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # only what is refused is told
-            with Image.open(path) as image:
-                return np.asarray(as_rgb(turned(image) if exif else image, path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such image.") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a directory; name image files.") from None
+            warnings.simplefilter("ignore")  # what is damaged shows in what is seen, or is refused
+            head = file.read(len(JPEG))
+            scans = count_scans(head + file.read()) if head == JPEG else 1
+            file.seek(0)
+            with Image.open(file, formats=FORMATS) as image:
+                pixels = image.width * image.height
+                check_pixels(pixels, where)
+                if pixels * scans > limits.JPEG_PIXELS:
+                    raise InputError(f"{where} is a JPEG of {scans:,} scans, which takes too long. Save it again.")
+                yield image
+    except VisionportError:
+        raise
     except UnidentifiedImageError:
-        raise InputError(why_unreadable(Path(path))) from None
+        file.seek(0)
+        raise InputError(why_unreadable(file.read(HEAD), where)) from None
     except Image.DecompressionBombError as e:
-        found = [f"{int(n):,}" for n in re.findall(r"\d+", str(e))]
-        sizes = f"{found[0]} pixels, and at most {found[1]} are read" if len(found) == 2 else str(e)
-        raise InputError(f"{path} has {sizes}: make it smaller.") from None
-    except (OSError, ValueError, SyntaxError) as e:
-        raise InputError(f"{path}: the image cannot be read: {e}.") from None
+        found = [int(n) for n in re.findall(r"\d+", str(e))]
+        if len(found) == 2:
+            check_pixels(found[0], where, found[1])
+        raise InputError(f"{where}: the image cannot be read: {e}.") from None
+    except MemoryError:
+        raise
+    except Exception as e:  # decoders raise whatever a damaged file makes them meet
+        raise InputError(f"{where}: the image cannot be read: {str(e).rstrip('.') or type(e).__name__}.") from None
 
 
-def why_unreadable(path: Path) -> str:
-    """What a file is that is no picture."""
-    with path.open("rb") as file:
-        head = file.read(HEAD)
+def check_pixels(number: int, where: str, most: int | None = None) -> None:
+    """most: Pillow's own bound where that was met first."""
+    most = most or limits.PICTURE_PIXELS
+    if number > most:
+        raise InputError(f"{where} has {number:,} pixels, and at most {most:,} are read: make it smaller.")
+
+
+def count_scans(data: bytes) -> int:
+    """How often a JPEG's pixels are gone over: a progressive one once for each of its scans."""
+    at, found = len(JPEG) - 1, 0
+    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
+        marker = data[at + 1]
+        if marker == END:
+            break
+        at += 1 if marker == FILL else 2 if marker in ALONE else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == SCAN:
+            found += 1
+            behind = MARKER.search(data, at)
+            at = behind.start() if behind else len(data)
+    return found
+
+
+def why_unreadable(head: bytes, where: str) -> str:
+    """What a file is that is no picture, by its first bytes."""
     if not head:
-        return f"{path} is empty (0 bytes). Copy it again from its source."
+        return f"{where} is empty (0 bytes). Copy it again from its source."
     if is_heic(head):
-        return f"{path} is a HEIC picture, which is not read here: convert it to JPEG."
+        return f"{where} is a HEIC picture, which is not read here: convert it to JPEG."
     kind = kind_of_bytes(head)
     said = f" It is {kind}." if kind and kind != PICTURE else ""
-    return f"{path} is not an image that can be read ({READ}).{said}"
+    return f"{where} is not an image that can be read ({READ}).{said}"
 
 
 def turned(image) -> Any:
     """The Pillow image as its EXIF data says it is to be seen."""
     from PIL.Image import Transpose
 
+    image.load()  # else a damaged one would first be met below
     turns = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
@@ -74,7 +135,10 @@ def turned(image) -> Any:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    turn = turns.get(image.getexif().get(ORIENTATION, 1))
+    try:
+        turn = turns.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # as decoders, see `opened`; the pixels may be sound
+        turn = None
     return image if turn is None else image.transpose(turn)
 
 

@@ -1,15 +1,17 @@
 """The model's own preprocessing outside of its graph: as a manifest records it, and done to one image."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from visionport import config
+from visionport import config, limits
 from visionport.errors import ArtifactError
 from visionport.inputs import resizing
 
+METHODS = ("bilinear", "nearest", "bicubic", "area")
 RESIZERS = {
     c.__name__: c
     for c in (
@@ -38,6 +40,43 @@ def parse(description: Mapping) -> tuple[config.Resizer, config.Normalization]:
     normalization = config.Normalization(mean=tuple(fields.pop("mean")), std=tuple(fields.pop("std")), **flags)
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     return resizer(**given), normalization
+
+
+def check(description: Any) -> None:
+    """Raises ArtifactError for what `describe` cannot have described: a stranger may have."""
+    try:
+        resizer, normalization = parse(description)
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
+        raise ArtifactError(f"its preprocessing cannot be read ({type(e).__name__}: {e})") from None
+    if len(normalization.mean) != 3 or len(normalization.std) != 3:
+        raise ArtifactError("its preprocessing has no mean and std of three channels")
+    for part in (resizer, normalization):
+        for field in dataclasses.fields(part):
+            if not is_sound(field.name, getattr(part, field.name), field.type):
+                value = f"{getattr(part, field.name)!r:.60}"
+                raise ArtifactError(f"its preprocessing says that {field.name} is {value}, which it cannot be")
+    sides = [getattr(resizer, name, 1) for name in ("height", "width")]
+    if isinstance(resizer, config.KeepAspectRatio) and resizer.pad_to_max:
+        sides = [resizer.max_dimension] * 2
+    if math.prod(sides) > limits.PICTURE_PIXELS:
+        raise ArtifactError(f"its preprocessing makes pictures of {math.prod(sides):,} pixels")
+
+
+def is_sound(name: str, value: Any, kind: Any) -> bool:
+    """Whether a field of a resizer or of Normalization, of that annotation, may have the value."""
+    if name in ("mean", "std", "pad_value"):
+        return isinstance(value, tuple) and all(is_number(v) and (v or name != "std") for v in value)
+    if name in ("method", "condition"):
+        return value in (METHODS if name == "method" else ("greater", "smaller"))
+    if name == "crop":
+        return value is None or (is_number(value) and 0 < value <= 1)
+    if kind is bool:
+        return isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= limits.PICTURE_SIDE
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def of_pixels(resizer: config.Resizer, normalization: config.Normalization) -> config.Normalization:
@@ -103,10 +142,18 @@ def prepare(image: np.ndarray, description: Mapping, dtype: Any = np.float32) ->
         out, size = resizing.preprocess(image, resizer, normalization)
         value, extent = out[None], np.array(size) / out.shape[:2]
     else:
+        check_picture(image, description)
         value, extent = prepare_by_tensorflow(image, resizer, normalization)
     if np.dtype(dtype) == np.uint8 and not isinstance(resizer, config.MiddleClip):
         value = to_pixels(value, describe(resizer, of_pixels(resizer, normalization)))
     return value, extent
+
+
+def check_picture(image: np.ndarray, description: Mapping) -> None:
+    """Raises InputError for a picture [h, w, 3], or a clip, that the artifact's own resizer cannot take."""
+    resizer, _ = parse(description)
+    height, width = image.shape[-3:-1]
+    resizing.check_fits((height, width), resizer)
 
 
 def prepare_by_tensorflow(image: np.ndarray, resizer: config.Resizer, normalization: config.Normalization):

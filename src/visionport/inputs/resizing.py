@@ -4,9 +4,13 @@ A TFLite file is asked without TensorFlow, which takes seconds to import. Every 
 float32 and in its order, so that the same bits come out; what is rare (bicubic, area, clips) is left to TensorFlow.
 """
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
-from visionport import config
+from visionport import config, limits
+from visionport.errors import InputError
 
 METHODS = ("bilinear", "nearest")
 GRAY = np.array([0.2989, 0.5870, 0.1140], np.float32)  # the weights of tf.image.rgb_to_grayscale
@@ -23,6 +27,7 @@ def preprocess(
     picture: np.ndarray, resizer: config.Resizer, normalization: config.Normalization
 ) -> tuple[np.ndarray, Size]:
     """uint8 or float32 [h, w, 3] -> float32 [H, W, c] as the network wants it, and its size without padding."""
+    check_fits((picture.shape[0], picture.shape[1]), resizer)
     out = RESIZERS[type(resizer)](picture, resizer).astype(np.float32)
     size = out.shape[:2]
     if not normalization.pads_first:
@@ -63,10 +68,9 @@ def resize(picture: np.ndarray, size: Size, method: str = "bilinear", **grid: bo
         rows, columns = (nearest_places(now, wanted, **grid) for now, wanted in sides)
         return picture[rows][:, columns]
     (top, bottom, down), (left, right, along) = (bilinear_places(now, wanted, **grid) for now, wanted in sides)
-    picture = picture.astype(np.float32)
     down, along = down[:, None, None], along[None, :, None]
     # Columns first: row by row, as the kernel goes.
-    upper, lower = picture[top], picture[bottom]
+    upper, lower = (picture[rows].astype(np.float32) for rows in (top, bottom))
     above = upper[:, left] + (upper[:, right] - upper[:, left]) * along
     below = lower[:, left] + (lower[:, right] - lower[:, left]) * along
     return above + (below - above) * down
@@ -107,16 +111,34 @@ def fixed(picture: np.ndarray, r: config.FixedShape) -> np.ndarray:
     return resize(picture, (r.height, r.width), r.method)
 
 
+def check_fits(size: Size, r: config.Resizer) -> None:
+    """Raises InputError for a picture so narrow that nothing, or too much, would be left of it."""
+    fitted = FITTED[type(r)](size, r) if type(r) in FITTED else size
+    if min(fitted) < 1 or math.prod(fitted) > limits.PICTURE_PIXELS:
+        shown = [f"{width}x{height}" for height, width in (size, fitted)]
+        raise InputError(
+            f"a picture of {shown[0]} pixels would become {shown[1]} for the model: cut or scale it before."
+        )
+
+
 def keep_aspect(picture: np.ndarray, r: config.KeepAspectRatio) -> np.ndarray:
-    height, width = (np.float32(side) for side in picture.shape[:2])
+    return resize(picture, aspect_kept((picture.shape[0], picture.shape[1]), r), r.method)
+
+
+def aspect_kept(size: Size, r: config.KeepAspectRatio) -> Size:
+    height, width = (np.float32(side) for side in size)
     low, high = np.float32(r.min_dimension), np.float32(r.max_dimension)
     along = (low, high) if height < width else (high, low)
     scale = min(along[0] / height, along[1] / width)
-    return resize(picture, (int(np.rint(scale * height)), int(np.rint(scale * width))), r.method)
+    return int(np.rint(scale * height)), int(np.rint(scale * width))
 
 
 def conditional(picture: np.ndarray, r: config.ConditionalShape) -> np.ndarray:
-    height, width = (np.float32(side) for side in picture.shape[:2])
+    return resize(picture, limited((picture.shape[0], picture.shape[1]), r), r.method, align_corners=True)
+
+
+def limited(size: Size, r: config.ConditionalShape) -> Size:
+    height, width = (np.float32(side) for side in size)
     threshold = np.float32(r.threshold)
     if r.condition == "greater":
         side = max(height, width)
@@ -124,7 +146,7 @@ def conditional(picture: np.ndarray, r: config.ConditionalShape) -> np.ndarray:
     else:
         side = min(height, width)
         scale = max(side, threshold) / side
-    return resize(picture, (int(height * scale), int(width * scale)), r.method, align_corners=True)
+    return int(height * scale), int(width * scale)
 
 
 def as_it_is(picture: np.ndarray, r: config.PadToMultiple | config.Identity) -> np.ndarray:
@@ -144,15 +166,32 @@ def center_crop(picture: np.ndarray, share: float) -> np.ndarray:
     return picture[top : top + int(side), left : left + int(side)]
 
 
+def cropped(size: Size, r: config.CropAndResize) -> Size:
+    """The size that is wanted; of nothing where nothing is left to resize."""
+    side = int(np.float32(r.crop) * min(size)) if r.crop else min(size)
+    return (r.height, r.width) if side else (0, 0)
+
+
 def fit(picture: np.ndarray, r: config.FitAndPad) -> np.ndarray:
-    size = (r.height, r.width)
-    if r.keep_aspect_ratio:
-        found = np.array(picture.shape[:2], np.float32)
-        height, width = np.rint(found * (np.array(size, np.float32) / found).min())
-        size = (int(height), int(width))
-    return resize(picture, size, half_pixel_centers=True)
+    return resize(picture, aspect_fitted((picture.shape[0], picture.shape[1]), r), half_pixel_centers=True)
 
 
+def aspect_fitted(size: Size, r: config.FitAndPad) -> Size:
+    wanted = (r.height, r.width)
+    if not r.keep_aspect_ratio:
+        return wanted
+    found = np.array(size, np.float32)
+    height, width = np.rint(found * (np.array(wanted, np.float32) / found).min())
+    return int(height), int(width)
+
+
+# What a picture's size becomes, before it is padded, where that is not its own or the same for all.
+FITTED: dict[type, Callable[..., Size]] = {
+    config.KeepAspectRatio: aspect_kept,
+    config.ConditionalShape: limited,
+    config.CropAndResize: cropped,
+    config.FitAndPad: aspect_fitted,
+}
 RESIZERS = {
     config.FixedShape: fixed,
     config.KeepAspectRatio: keep_aspect,

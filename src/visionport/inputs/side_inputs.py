@@ -1,7 +1,6 @@
 """Inputs of a model besides the image, as Context R-CNN's: what they are, as a user asks for them, what feeds them."""
 
 import dataclasses
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 
 from visionport.config import SideInput
 from visionport.errors import InputError, OptionError, nearest
+from visionport.inputs.arrays import read_arrays
 
 # What people write -> the dtype; the old scripts' words among them.
 DTYPES = dict.fromkeys(("float32", "float", "tf.float32"), "float32") | dict.fromkeys(
@@ -94,9 +94,8 @@ def read(path: Path, inputs: Sequence[SideInput]) -> dict[str, np.ndarray]:
     if not inputs:
         raise InputError(f"{path}: this model takes the image alone, no side inputs.")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as e:
+        found = read_arrays(path)
+    except (OSError, ValueError) as e:
         raise InputError(f"{path} cannot be read as an .npz of arrays: {e}.") from None
     wanted = [i.name for i in inputs]
     if set(found) != set(wanted):

@@ -28,8 +28,11 @@ def render(description: Mapping[str, Any]):
 
 def _table(title: str, *columns: str):
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, padding=(0, 1))
+    table = Table(
+        title=Text(title), title_justify="left", title_style="bold", header_style="dim", box=None, padding=(0, 1)
+    )
     for name in columns:
         right = name in ("count", "size", "ops", "scale", "zero point")
         table.add_column(name, justify="right" if right else "left", overflow="fold")
@@ -43,7 +46,7 @@ def _head(d):
     head = Table.grid(padding=(0, 2))
     head.add_row("TFLite file", Text(d["path"]))
     head.add_row("size", size_text(d["size"]))
-    head.add_row("quantisation", d["quantization"])
+    head.add_row("quantisation", Text(d["quantization"]))
     if d["description"]:
         head.add_row("description", Text(d["description"]))
     if d["subgraphs"] > 1:
@@ -68,9 +71,11 @@ def _signatures(d):
 
 
 def _ops(d):
+    from rich.text import Text
+
     table = _table(f"{sum(d['ops'].values())} operations", "name", "count")
     for name, count in d["ops"].items():
-        table.add_row(name, str(count))
+        table.add_row(Text(name), str(count))
     return table
 
 
@@ -80,7 +85,7 @@ def _custom(d):
     for op in d["custom_ops"]:
         table = _table(f"custom op {op['name']}", "attribute", "value")
         for key, value in op["attributes"].items():
-            table.add_row(key, Text(str(value)))
+            table.add_row(Text(key), Text(str(value)))
         table.add_row("inputs", Text(", ".join(op["inputs"])))
         table.add_row("outputs", Text(", ".join(op["outputs"])))
         yield table

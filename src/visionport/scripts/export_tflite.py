@@ -15,7 +15,7 @@ from visionport import manifest
 from visionport.commands.common import show
 from visionport.errors import InputError, OptionError, UnsupportedError, nearest
 from visionport.exporter import export
-from visionport.inputs import calibration
+from visionport.inputs import calibration, tfrecords
 from visionport.inputs.quantization import EIGHT_BITS
 from visionport.options import Options
 from visionport.scripts import official
@@ -197,16 +197,15 @@ def examples_of(config, records: list[Path], steps: int, dtype: str) -> calibrat
     """The first pictures of those files, as the model takes them: by the task's preprocessing, without augmentation."""
     from visionport.inputs.preprocessing import describe, prepare
     from visionport.models.build import meta_of
-    from visionport.ops import image
 
     if config.task == "video":
         raise UnsupportedError("videos are not calibrated, by the original neither. Take --quant_type=default or fp16.")
     how = describe(config.model.resizer, meta_of(config).normalization(config.model))
-    raw = list(itertools.islice((r for file in records for r in calibration.raw(file)), steps))
+    raw = list(itertools.islice((r for file in records for r in tfrecords.read(file, calibration.OPTION)), steps))
 
     def read() -> Iterator[list[np.ndarray]]:
         for record in raw:
-            picture = image.decode_example(record).numpy()
+            picture = tfrecords.parse_example(record, "a record of the calibration").picture()
             yield [picture[None] if dtype == "uint8" else prepare(picture, how)[0]]
 
     black, white = (prepare(np.full((8, 8, 3), gray, np.uint8), how)[0] for gray in (0, 255))

@@ -1,13 +1,15 @@
 """Labelled pictures of TFRecords, whatever the labels are."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from visionport.errors import InputError
-from visionport.inputs.calibration import raw
+from visionport.inputs import tfrecords
+from visionport.inputs.tfrecords import Features
+
+OPTION = "--evaluate"
 
 
 def check_file(path: Path) -> None:
@@ -15,19 +17,11 @@ def check_file(path: Path) -> None:
         raise InputError(f"--evaluate {path}: no such TFRecord.")
 
 
-def labelled(path: Path, features: Mapping[str, Any]) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    """Each picture of a TFRecord of tf.Examples, uint8 [h, w, 3], and what `features` parse of its labels."""
-    import tensorflow as tf
-
-    from visionport.ops import image
-
-    for i, data in enumerate(raw(path, "--evaluate")):
-        try:
-            parsed = tf.io.parse_single_example(data, features)
-            picture = image.decode_example(data).numpy()
-        except tf.errors.InvalidArgumentError as e:
-            raise InputError(f"{path}: record {i} is no labelled tf.Example: {str(e).splitlines()[0]}") from None
-        yield picture, parsed
+def labelled(path: Path) -> Iterator[tuple[np.ndarray, Features]]:
+    """Each picture of a TFRecord of tf.Examples, uint8 [h, w, 3], and the features that label it."""
+    for i, data in enumerate(tfrecords.read(path, OPTION)):
+        found = tfrecords.parse_example(data, f"{path}: record {i}")
+        yield found.picture(), found
 
 
 def check_size(path: Path, picture: np.ndarray, size: tuple[int, int] | None) -> None:

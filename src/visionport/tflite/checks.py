@@ -16,8 +16,9 @@ from visionport.errors import ArtifactError
 from visionport.graph import edit
 from visionport.inputs.quantization import dequantized
 from visionport.tflite.contents import read_contents
-from visionport.tflite.edit import VARIABLE_OPS, flexbuffer
+from visionport.tflite.edit import VARIABLE_OPS
 from visionport.tflite.flatbuffer import make, op_names, parse, serialize
+from visionport.tflite.flexbuffer import write_map
 
 # What of the float32 weights' bytes is left.
 SHRINKS = {"none": 1.0, "float16": 0.5, "dynamic": 0.25, "int8": 0.25, "uint8": 0.25, "int16x8": 0.25}
@@ -79,7 +80,7 @@ def is_known_op(name: str) -> bool:
     codes = {"builtinCode": schema.BuiltinOperator.CUSTOM, "deprecatedBuiltinCode": schema.BuiltinOperator.CUSTOM}
     code = make(schema.OperatorCodeT, version=1, customCode=name, **codes)
     none = np.zeros(0, np.int32)
-    options = np.frombuffer(flexbuffer({}), np.uint8)  # kernels read them before anything is checked
+    options = np.frombuffer(write_map({}), np.uint8)  # kernels read them before anything is checked
     op = make(schema.OperatorT, opcodeIndex=0, inputs=none, outputs=none, customOptions=options)
     graph = make(schema.SubGraphT, tensors=[], operators=[op], inputs=none, outputs=none)
     model = make(schema.ModelT, version=3, operatorCodes=[code], subgraphs=[graph], buffers=[schema.BufferT()])
@@ -90,7 +91,7 @@ def is_known_op(name: str) -> bool:
     return True
 
 
-def runs(file: bytes | Path, name: str):
+def runs(file: bytes | Path, name: str = ""):
     """LiteRT takes the file: an interpreter with its tensors allocated."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -106,7 +107,7 @@ def runs(file: bytes | Path, name: str):
             reason = reason or first_line(e)
             if not is_open:
                 break
-    raise ArtifactError(f"{name}: LiteRT does not take the file: {reason}") from None
+    raise ArtifactError(f"{name}{': ' * bool(name)}LiteRT does not take the file: {reason}.") from None
 
 
 def first_line(error: object) -> str:
@@ -219,9 +220,9 @@ def run(interpreter, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         interpreter.set_tensor(d["index"], inputs[d["name"]])
     try:
         interpreter.invoke()
-    except RuntimeError as e:
+        return {d["name"]: interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()}
+    except (RuntimeError, ValueError) as e:
         raise ArtifactError(f"{FILE} loads, but fails when it is run: {first_line(e)}") from None
-    return {d["name"]: interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()}
 
 
 def noise(shape, dtype, seed: int = 0) -> np.ndarray:

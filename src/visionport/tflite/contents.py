@@ -1,18 +1,16 @@
 """What a TFLite file holds, as plain data: tensors, operations, constants, packed files. Without TensorFlow."""
 
-import contextlib
-import io
-import struct
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from visionport import filetypes
 from visionport.downloads import check_download
 from visionport.errors import InputError
-from visionport.tflite.flatbuffer import op_names, parse, text
+from visionport.tflite.flatbuffer import MAX_BYTES, op_names, parse, text
+from visionport.tflite.flexbuffer import read_map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +94,14 @@ def read_contents(model: bytes) -> Contents:
         parsed=parsed,
         tensors=tensors,
         graphs=tuple(graphs),
-        inputs=tuple(tensors[0][i] for i in main.inputs),
-        outputs=tuple(tensors[0][i] for i in main.outputs),
+        inputs=tuple(tensors[0][i] for i in (() if main.inputs is None else main.inputs)),
+        outputs=tuple(tensors[0][i] for i in (() if main.outputs is None else main.outputs)),
     )
 
 
 def read_file(path: Path) -> bytes:
     """The file's bytes. Raises InputError for what is no TFLite file, or only its place holder."""
-    data = Path(path).read_bytes()
+    data = filetypes.read_file(path, limit=MAX_BYTES)
     check_download(data, path, "TFLite file", InputError)
     if data[4:8] != b"TFL3":
         what = "is empty" if not data else "begins with none of its marks (TFL3)"
@@ -145,7 +143,7 @@ def ops_of(parsed, graph, tensors: Sequence[Tensor]) -> Iterator[Op]:
             name=name,
             custom=custom,
             inputs=tuple(tensors[i] if i >= 0 else None for i in (() if op.inputs is None else op.inputs)),
-            outputs=tuple(tensors[i] for i in (() if op.outputs is None else op.outputs)),
+            outputs=tuple(tensors[i] for i in (() if op.outputs is None else op.outputs) if i >= 0),
             options=op.builtinOptions,
             attributes=custom_attributes(op.customOptions) if custom else {},
         )
@@ -153,34 +151,9 @@ def ops_of(parsed, graph, tensors: Sequence[Tensor]) -> Iterator[Op]:
 
 def custom_attributes(data) -> dict[str, Any]:
     """A custom op's options, where they are a flexbuffer's map; else how many bytes they are."""
-    from flatbuffers import flexbuffers
-
     if data is None or not len(data):
         return {}
-    try:
-        found = flexbuffers.Loads(bytes(data))
-    except (ValueError, IndexError, struct.error, NotImplementedError, UnicodeDecodeError):
-        found = None
-    if not isinstance(found, dict):
+    found = read_map(bytes(data))
+    if found is None:
         return {"bytes": len(data)}
     return {k: float(f"{v:.7g}") if isinstance(v, float) else v for k, v in found.items()}
-
-
-def packed_files(data: bytes) -> list[str]:
-    """Names of the files behind the flatbuffer."""
-    with _open_archive(data) as archive:
-        return archive.namelist() if archive else []
-
-
-def labels_of(data: bytes) -> list[str]:
-    """The lines of the first text file behind the flatbuffer."""
-    with _open_archive(data) as archive:
-        names = [n for n in archive.namelist() if n.endswith(".txt")] if archive else []
-        return archive.read(names[0]).decode("utf-8", "replace").splitlines() if archive and names else []
-
-
-def _open_archive(data: bytes):
-    try:
-        return zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, OSError, struct.error):
-        return contextlib.nullcontext()

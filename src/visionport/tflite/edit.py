@@ -10,13 +10,13 @@ The schema is the runtime's own (`ai_edge_litert.schema_py_generated`), imported
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from visionport.errors import ArtifactError, OptionError, UnsupportedError, nearest
 from visionport.tflite.contents import Tensor, describe_tensor
 from visionport.tflite.flatbuffer import make, parse, serialize, text
+from visionport.tflite.flexbuffer import write_map
 
 POSTPROCESS = "TFLite_Detection_PostProcess"
 SIGNATURE = "serving_default"
@@ -184,7 +184,7 @@ def append_detection_postprocess(
         [boxes, scores, anchors_index],
         outputs,
         custom=POSTPROCESS,
-        customOptions=np.frombuffer(flexbuffer(options), np.uint8),
+        customOptions=np.frombuffer(write_map(options), np.uint8),
         customOptionsFormat=schema.CustomOptionsFormat.FLEXBUFFERS,
     )
     main.outputs = np.array(outputs, np.int32)
@@ -229,22 +229,6 @@ def _check_options(options: Mapping[str, int | float | bool]) -> None:
             f"max_classes_per_detection={per_box} needs the fast mode and as many classes: {POSTPROCESS} leaves the "
             "other rows unwritten. Use 1; the regular mode gives a box once a class anyway."
         )
-
-
-def flexbuffer(values: Mapping[str, int | float | bool]) -> bytes:
-    """A flexbuffer map. Floats are stored as float32, which is how the op reads them."""
-    from flatbuffers import flexbuffers
-
-    builder: Any = flexbuffers.Builder()
-    with builder.Map():
-        for name, value in values.items():
-            if isinstance(value, bool):
-                builder.Bool(name, value)
-            elif isinstance(value, int):
-                builder.Int(name, value)
-            else:
-                builder.Float(name, float(np.float32(value)))
-    return bytes(builder.Finish())
 
 
 def set_signature(parsed, outputs: Mapping[str, int]) -> None:

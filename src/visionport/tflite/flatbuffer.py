@@ -1,17 +1,21 @@
 """The flatbuffer of a TFLite file: parsed, its names, and written again. The schema is the runtime's own."""
 
-import struct
 from typing import Any
 
 import numpy as np
 
 from visionport.errors import ArtifactError
+from visionport.tflite import consistency
+from visionport.tflite.verifier import verify_tflite
 
 MAX_BYTES = 2**31 - 1  # flatbuffer offsets are 32 bits, and read as signed
 
 
 def parse(model: bytes, edit: bool = False) -> Any:
-    """The file as the schema's `ModelT`; its buffers are views of `model`, not copies."""
+    """The file as the schema's `ModelT`; its buffers are views of `model`, not copies.
+
+    Raises ArtifactError for what is damaged: all that is reached by its offsets and indices is there.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     if len(model) > MAX_BYTES:
@@ -19,11 +23,13 @@ def parse(model: bytes, edit: bool = False) -> Any:
     if model[4:8] != b"TFL3":
         raise ArtifactError("not a TFLite file: the identifier 'TFL3' is missing")
     try:
+        verify_tflite(model)
         parsed = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
-    except (IndexError, TypeError, ValueError, struct.error) as error:
-        raise ArtifactError(f"the TFLite file is damaged or cut short: {error}") from error
-    if not parsed.subgraphs or not parsed.buffers:
-        raise ArtifactError("the TFLite file holds no graph")
+        if not parsed.subgraphs or not parsed.buffers:
+            raise ArtifactError("it holds no graph")
+        consistency.check_model(parsed, len(model))
+    except ArtifactError as error:
+        raise ArtifactError(f"the TFLite file is damaged or cut short: {error}") from None
     if edit:
         check_editable(model, parsed)
     return parsed

@@ -4,8 +4,6 @@ A detector's outputs are boxes, classes, scores and count, in this order. Which 
 them, or by their names; the converter of TF2 scrambles them.
 """
 
-import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +13,10 @@ import numpy as np
 
 from visionport.config import labels as label_maps
 from visionport.errors import ArtifactError, InputError, OptionError, nearest
-from visionport.tflite import checks, edit, metadata
-from visionport.tflite.contents import Contents, Tensor, labels_of, read_contents
+from visionport.tflite import checks, edit, metadata, trial
+from visionport.tflite.contents import Contents, Tensor, read_contents
 from visionport.tflite.flatbuffer import parse, serialize, text
+from visionport.tflite.packed import cut_packed, labels_of
 
 NAMES = (edit.POSTPROCESS, *(f"{edit.POSTPROCESS}:{i}" for i in (1, 2, 3)))  # as the op's own outputs are called
 CONTRACT = "boxes, classes, scores, count"
@@ -151,12 +150,7 @@ def new_names(file: Contents, olds: Sequence[str], names: Mapping[str, str], *, 
 
 def without_metadata(model: bytes) -> bytes:
     """The file without TFLite Metadata and what is packed behind it, which no edit would keep."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(model)) as archive:
-            model = model[: min((f.header_offset for f in archive.infolist()), default=len(model))]
-    except (zipfile.BadZipFile, OSError):
-        pass
-    parsed = parse(model, edit=True)
+    parsed = parse(cut_packed(model), edit=True)
     for entry in parsed.metadata or ():
         if text(entry.name) == metadata.NAME:
             parsed.buffers[entry.buffer].data = None
@@ -211,6 +205,7 @@ def check_same(before: bytes, after: bytes, outputs: Mapping[str, str], inputs: 
     """Raises ArtifactError where the edited file does not give the same numbers. Names: now -> before."""
     if checks.unknown_ops(before):
         return
+    trial.try_file(before, "the file")
     old, new = checks.runs(before, "the file"), checks.runs(after, "the edited file")
     details = new.get_input_details()
     if any(np.dtype(d["dtype"]).kind not in "fiubc" for d in details):

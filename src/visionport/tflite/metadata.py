@@ -18,6 +18,7 @@ from visionport.errors import OptionError
 from visionport.tflite import edit
 from visionport.tflite.contents import read_contents
 from visionport.tflite.flatbuffer import add_metadata, metadata_of, parse, serialize
+from visionport.tflite.verifier import verify_metadata
 
 NAME, IDENTIFIER = "TFLITE_METADATA", b"M001"
 LABELS = "labels.txt"
@@ -290,6 +291,7 @@ def read(model: bytes, parsed) -> dict[str, Any] | None:
     data = metadata_of(parsed, NAME)
     if not data:
         return None
+    verify_metadata(data)
     root = _Reader.root(data)
     graphs = [
         {

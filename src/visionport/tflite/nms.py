@@ -15,6 +15,7 @@ import numpy as np
 from visionport.inputs.quantization import quantized
 from visionport.tflite import edit
 from visionport.tflite.flatbuffer import op_names, parse, serialize
+from visionport.tflite.flexbuffer import read_map, write_map
 
 CLEAR = 0.3  # scores of detections that a user would look at
 OUTPUTS = 4  # of the op
@@ -142,12 +143,9 @@ def run_once(interpreter, feed: np.ndarray) -> float:
 
 def options_of(parsed) -> dict[str, Any]:
     """The op's; {} without it."""
-    from flatbuffers import flexbuffers
-
     names = op_names(parsed)
     found = [op for op in parsed.subgraphs[0].operators if names[op.opcodeIndex][0] == edit.POSTPROCESS]
-    options: Any = flexbuffers.Loads(bytes(found[0].customOptions)) if found else {}
-    return options
+    return read_map(bytes(found[0].customOptions)) or {} if found else {}
 
 
 def in_mode(data: bytes, regular: bool) -> bytes:
@@ -156,7 +154,7 @@ def in_mode(data: bytes, regular: bool) -> bytes:
     names, options = op_names(parsed), options_of(parsed) | {"use_regular_nms": regular}
     for op in parsed.subgraphs[0].operators:
         if names[op.opcodeIndex][0] == edit.POSTPROCESS:
-            op.customOptions = np.frombuffer(edit.flexbuffer(options), np.uint8)
+            op.customOptions = np.frombuffer(write_map(options), np.uint8)
     return serialize(parsed)
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from visionport.config import FixedShape, Normalization
 from visionport.errors import ArtifactError, InputError
-from visionport.inputs.preprocessing import RESIZERS, describe
-from visionport.tflite import contents
+from visionport.inputs.preprocessing import check, describe
+from visionport.tflite import consistency, contents
 from visionport.tflite import metadata as tflite_metadata
 from visionport.tflite.flatbuffer import add_metadata, metadata_of, parse, serialize
+from visionport.tflite.packed import labels_of
 
 NAME = "visionport_preprocessing"
-DAMAGED = (ArtifactError, IndexError, KeyError, TypeError, ValueError, AttributeError, struct.error)
+DAMAGED = (RecursionError, IndexError, KeyError, TypeError, ValueError, AttributeError, struct.error)
 
 
 def write(model: bytes, description: dict[str, Any]) -> bytes:
@@ -33,9 +34,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[int, str]]:
     try:
         parsed = parse(data)
         main = parsed.subgraphs[0]
-        inputs = [main.tensors[i] for i in main.inputs]
+        inputs = [main.tensors[i] for i in consistency.as_list(main.inputs)]
         written, metadata = _written(parsed), tflite_metadata.read(data, parsed)
-        names = contents.labels_of(data)
+        names = labels_of(data)
+    except ArtifactError as e:
+        raise InputError(f"{path}: {e}.") from None
     except DAMAGED as e:
         raise InputError(f"{path}: the TFLite file is damaged or cut short ({e}).") from None
     labels = {i: name for i, name in enumerate(names, 1) if name not in ("", "???")}
@@ -48,8 +51,7 @@ def _written(parsed) -> dict[str, Any]:
     if data is None:
         return {}
     found: dict[str, Any] = json.loads(data)
-    if found["resizer"] not in RESIZERS:
-        raise ValueError(f"an unknown resizer {found['resizer']}")
+    check(found)
     return found
 
 

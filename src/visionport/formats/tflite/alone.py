@@ -3,19 +3,22 @@
 from pathlib import Path
 from typing import Any
 
+from visionport.errors import InputError
 from visionport.formats.base import Asker, Reading
 from visionport.formats.tflite.center_net import BOXES, KEYPOINTS
 from visionport.formats.tflite.runner import TfliteRunner
 from visionport.tasks.base import Task
-from visionport.tflite import preprocessing
-from visionport.tflite.edit import POSTPROCESS, SIGNATURE_OUTPUTS
+from visionport.tflite import preprocessing, trial
+from visionport.tflite.contents import read_file
+from visionport.tflite.edit import POSTPROCESS, SIGNATURE, SIGNATURE_OUTPUTS
 from visionport.tflite.flatbuffer import op_names, parse, text
 
 
 def open_alone(path: Path, task: Task) -> tuple[Asker, dict[int, str]]:
     """(Asker, labels) of any TFLite detector. Raises InputError where the file does not tell how to feed it."""
     how, labels = preprocessing.read(path)
-    parsed = parse(path.read_bytes())
+    data = read_file(path)
+    parsed = parse(data)
     main = parsed.subgraphs[0]
     source = text(main.tensors[main.inputs[0]].name)
     names = [text(main.tensors[i].name) for i in main.outputs]
@@ -27,7 +30,11 @@ def open_alone(path: Path, task: Task) -> tuple[Asker, dict[int, str]]:
         outputs = tuple(name for name in names if name in (*BOXES, *KEYPOINTS))
     # "preprocessed": what `how` says is what the file wants, pixels or not.
     reading = Reading(input=source, type="preprocessed", answers=answers, outputs=outputs)
-    runner = TfliteRunner(path, str(path), outputs, positional=True)
+    trial.try_file(data, str(path))
+    runner = TfliteRunner(data, str(path), outputs, positional=True)
+    inputs = runner.signatures[SIGNATURE].inputs
+    if len(inputs) != 1:
+        raise InputError(f"{path}: it takes {', '.join(t.name for t in inputs) or 'nothing'}; predict takes one image.")
     return Asker(runner=runner, reading=reading, task=task, how=how), labels
 
 

@@ -20,7 +20,7 @@ from visionport.inputs import preprocessing as pre
 from visionport.inputs.preprocessing import describe, prepare
 from visionport.inputs.quantization import quantized
 from visionport.progress import Progress
-from visionport.tflite import checks, layers, metadata, nms, preprocessing
+from visionport.tflite import checks, layers, metadata, nms, preprocessing, trial
 from visionport.tflite.contents import read_contents
 from visionport.tflite.edit import SIGNATURE
 from visionport.tflite.kinds import CALIBRATED
@@ -67,12 +67,14 @@ class Tflite(Format):
         data = add_metadata(preprocessing.write(data, how), model.config, known.outside(model.config))
         checks.ops(data, target.name)
         target.write_bytes(data)
+        trial.trust(data)
         return target
 
     def reading(self, model, signatures, options) -> Reading:
         return architecture_of(model.config).reading(model.config, options)
 
     def open(self, path: Path, reading: Reading) -> TfliteRunner:
+        trial.try_file(path.read_bytes(), str(path))
         return TfliteRunner(path, str(path), reading.outputs, reading.probes)
 
     def signatures(self, path: Path, reading: Reading) -> list[SignatureInfo]:

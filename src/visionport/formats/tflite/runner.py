@@ -72,10 +72,10 @@ class TfliteRunner:
             run.set_tensor(detail["index"], value)
         try:
             run.invoke()
-        except RuntimeError as e:
+            shown = {n: (run.get_tensor(d["index"]), d) for n, d in (self._outputs | self._probes).items()}
+        except (RuntimeError, ValueError) as e:
             raise ArtifactError(f"{self._name} loads, but fails when it is run: {checks.first_line(e)}") from None
-        shown = self._outputs | self._probes
-        return {n: dequantized(run.get_tensor(d["index"]), *d["quantization"]) for n, d in shown.items()}
+        return {n: dequantized(value, *d["quantization"]) for n, (value, d) in shown.items()}
 
     def _allocate(self) -> None:
         try:

@@ -31,10 +31,8 @@ class TopOne:
 
 def labelled(path: Path) -> Iterable[tuple[np.ndarray, np.ndarray]]:
     """The pictures of a TFRecord of tf.Examples and the numbers of their classes; one, where not multilabel."""
-    import tensorflow as tf
-
-    for picture, parsed in records.labelled(path, {LABEL: tf.io.VarLenFeature(tf.int64)}):
-        yield picture, parsed[LABEL].values.numpy()
+    for picture, features in records.labelled(path):
+        yield picture, features.integers(LABEL)
 
 
 def evaluate(runs: Mapping[str, Callable], path: Path, size, pairs: Iterable) -> dict[str, Measure]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from visionport.errors import ArtifactError
+
 COUNT = "num_detections"
 BOXES, SCORES, CLASSES = "detection_boxes", "detection_scores", "detection_classes"
 ROWS = "detection_"  # what such outputs begin with: [b, m, ...], of which the first `num_detections` count
@@ -45,7 +47,7 @@ def read_answer(
     rest = {k: v[row] if np.ndim(v) else v for k, v in outputs.items() if k != COUNT}
     if COUNT not in outputs or BOXES not in rest:
         return rest
-    count = int(np.asarray(outputs[COUNT]).reshape(-1)[row])
+    count = read_count(outputs, row)
     found = {k: v[:count] if k.startswith(ROWS) else v for k, v in rest.items()}
     if moves := 1 - reading.get("classes_from", 1):
         found[CLASSES] = found[CLASSES] + np.float32(moves)
@@ -60,6 +62,15 @@ def read_answer(
         if not reading.get("drops_empty"):
             found[BOXES] = np.clip(found[BOXES], 0, 1)
     return drop_empty(found) if reading.get("drops_empty") else found
+
+
+def read_count(outputs: Mapping[str, np.ndarray], row: int) -> int:
+    """How many rows count. Raises ArtifactError for outputs that are no detections, as a stranger's may be."""
+    counts, boxes = np.asarray(outputs[COUNT]).reshape(-1), np.asarray(outputs[BOXES])
+    if boxes.ndim != 3 or boxes.shape[2] != 4 or not row < len(counts) or not 0 <= counts[row] <= boxes.shape[1]:
+        shown = f"{BOXES} {list(boxes.shape)} and {COUNT} {counts[:8].tolist()}"
+        raise ArtifactError(f"the model's outputs are no detections: {shown}.")
+    return int(counts[row])
 
 
 def drop_empty(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

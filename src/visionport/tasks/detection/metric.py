@@ -3,7 +3,7 @@
 import contextlib
 import importlib.util
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,22 +49,26 @@ def labelled(path: Path) -> Iterator[Labelled]:
 
     Raises InputError for what holds no labels.
     """
-    import tensorflow as tf
-
-    sides = [f"image/object/bbox/{k}" for k in ("ymin", "xmin", "ymax", "xmax")]
-    features = {k: tf.io.VarLenFeature(tf.float32) for k in sides}
-    features |= {f"image/object/{k}": tf.io.VarLenFeature(tf.int64) for k in ("class/label", "is_crowd")}
     found = 0
-    for i, (picture, parsed) in enumerate(records.labelled(path, features)):
-        *corners, classes, crowd = (parsed[k].values.numpy() for k in features)
-        if len({len(v) for v in (*corners, classes)}) > 1:
-            raise InputError(f"{path}: record {i} has {len(classes)} labels for {len(corners[0])} boxes.")
+    for i, (picture, features) in enumerate(records.labelled(path)):
+        corners = [features.floats(f"image/object/bbox/{k}") for k in ("ymin", "xmin", "ymax", "xmax")]
+        classes, crowd = (features.integers(f"image/object/{k}") for k in ("class/label", "is_crowd"))
+        check_labels(f"{path}: record {i}", corners, classes)
         found += len(classes)
         boxes = np.stack(corners, 1).astype(np.float64)
         crowd = crowd.astype(bool) if len(crowd) == len(classes) else np.zeros(len(classes), bool)
         yield Labelled(image=picture, boxes=boxes, classes=classes, crowd=crowd)
     if not found:
         raise InputError(f"{path}: not one of its pictures has a label in 'image/object/class/label'.")
+
+
+def check_labels(where: str, corners: Sequence[np.ndarray], classes: np.ndarray) -> None:
+    if len({len(v) for v in (*corners, classes)}) > 1:
+        raise InputError(f"{where} has {len(classes)} labels for {len(corners[0])} boxes.")
+    if len(classes) and classes.min() < 1:
+        raise InputError(f"{where} has a box of class {classes.min()}; classes are from 1.")
+    if not all(np.isfinite(v).all() for v in corners):
+        raise InputError(f"{where} has a box whose corners are no numbers.")
 
 
 def evaluate(runs: Mapping[str, Callable], path: Path, size: tuple[int, int] | None = None) -> dict[str, Measure]:

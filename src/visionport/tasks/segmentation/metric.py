@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from visionport.errors import InputError
+from visionport.inputs import pictures
 from visionport.tasks import records
 from visionport.tasks.base import Measure
 from visionport.tasks.segmentation.answers import CLASSES, class_map
@@ -37,11 +38,8 @@ class MeanIntersectionOverUnion:
 
 def labelled(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The pictures of a TFRecord of tf.Examples, and the class of each pixel, an integer [h, w]."""
-    import tensorflow as tf
-
-    features = {LABEL: tf.io.FixedLenFeature((), tf.string)}
-    for i, (picture, parsed) in enumerate(records.labelled(path, features)):
-        classes = read_mask(parsed[LABEL].numpy(), f"{path}: record {i}")
+    for i, (picture, features) in enumerate(records.labelled(path)):
+        classes = read_mask(features.text(LABEL), f"{path}: record {i}")
         if classes.shape != picture.shape[:2]:
             sizes = [f"{h},{w}" for h, w in (picture.shape[:2], classes.shape)]
             raise InputError(f"{path}: record {i} has a picture of {sizes[0]} and labels of {sizes[1]}.")
@@ -50,15 +48,12 @@ def labelled(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def read_mask(data: bytes, where: str) -> np.ndarray:
     """The numbers in a PNG of one channel, palette or not."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            found = np.asarray(image)
-    except (UnidentifiedImageError, OSError) as e:
-        raise InputError(f"{where}: {LABEL!r} is no PNG that can be read: {e}.") from None
+    with pictures.opened(io.BytesIO(data), f"{where}: {LABEL!r}") as image:
+        found = np.asarray(image)
     if found.ndim != 2:
         raise InputError(f"{where}: {LABEL!r} has {found.shape[-1]} channels; a class map has one.")
+    if found.dtype.kind not in "iub":
+        raise InputError(f"{where}: {LABEL!r} has pixels that are no whole numbers, so no classes.")
     return found.astype(np.int64)
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from visionport import limits
 from visionport.errors import InputError
 from visionport.inputs import pictures
+from visionport.inputs.arrays import read_arrays
 from visionport.inputs.pictures import SUFFIXES
 
 ARRAYS = (".npy", ".npz")
@@ -31,7 +33,10 @@ def read_folder(path: Path) -> np.ndarray:
     found = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
     if not found:
         raise InputError(f"{path}: no pictures ({', '.join(s[1:] for s in SUFFIXES)}) in that folder; a clip has some.")
-    frames = [pictures.read(f) for f in found]
+    frames = []
+    for file in found:
+        frames.append(pictures.read(file))
+        check_pixels(frames, str(path))
     for file, frame in zip(found, frames, strict=True):
         if frame.shape != frames[0].shape:
             sizes = [f"{h}x{w}" for h, w, _ in (frame.shape, frames[0].shape)]
@@ -40,13 +45,11 @@ def read_folder(path: Path) -> np.ndarray:
 
 
 def read_array(path: Path) -> np.ndarray:
+    if not path.exists():
+        raise InputError(f"{path}: no such clip.")
     try:
-        with path.open("rb") as file:
-            found = np.load(file)
-            arrays = {path.name: found} if isinstance(found, np.ndarray) else {k: found[k] for k in found.files}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such clip.") from None
-    except (OSError, ValueError) as e:
+        arrays = read_arrays(path)
+    except ValueError as e:
         raise InputError(f"{path} is no array that can be read: {e}.") from None
     if len(arrays) != 1:
         raise InputError(f"{path} holds {len(arrays)} arrays ({', '.join(arrays) or 'none'}); a clip is one.")
@@ -64,14 +67,22 @@ def check(clip: np.ndarray, where: str = "") -> None:
 
 def read_animation(path: Path) -> np.ndarray:
     """Its frames as they are shown; of a still picture the one."""
-    from PIL import Image, ImageSequence
+    from PIL import ImageSequence
 
-    pictures.read(path)  # which says what is wrong with a file
-    with Image.open(path) as image:
-        try:
-            return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)])
-        except (OSError, ValueError, EOFError) as e:
-            raise InputError(f"{path}: not all of its frames can be read: {e}.") from None
+    frames: list[np.ndarray] = []
+    with pictures.opened_at(path) as image:
+        for frame in ImageSequence.Iterator(image):
+            frames.append(np.asarray(frame.convert("RGB")))
+            check_pixels(frames, str(path))
+        return np.stack(frames) if len(frames) > 1 else frames[0][None]
+
+
+def check_pixels(frames: Sequence[np.ndarray], where: str) -> None:
+    number = sum(frame.size for frame in frames) // 3
+    if number > limits.CLIP_PIXELS:
+        raise InputError(
+            f"{where} has over {limits.CLIP_PIXELS:,} pixels in its first {len(frames):,} frames: make it shorter."
+        )
 
 
 def load(paths: Sequence[Path], size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from visionport.errors import InputError
-from visionport.inputs.calibration import raw
+from visionport.inputs import tfrecords
 from visionport.tasks.base import Measure
 from visionport.tasks.classification.metric import TopOne, evaluate
+from visionport.tasks.records import OPTION
 
-FRAMES, LABEL = "image/encoded", "clip/label/index"
+LABEL = "clip/label/index"
 
 
 class TopOneOfClips(TopOne):
@@ -27,17 +28,11 @@ def labelled(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
     Reference: official/vision/dataloaders/video_input.py.
     """
-    import tensorflow as tf
-
-    from visionport.ops import image
-
-    frames = {FRAMES: tf.io.FixedLenSequenceFeature((), tf.string)}
-    for i, data in enumerate(raw(path, "--evaluate")):
-        try:
-            labels, lists = tf.io.parse_single_sequence_example(data, {LABEL: tf.io.VarLenFeature(tf.int64)}, frames)
-            clip = np.stack([image.decode(frame).numpy() for frame in lists[FRAMES]])
-        except (tf.errors.InvalidArgumentError, ValueError) as e:
-            raise InputError(
-                f"{path}: record {i} is no labelled tf.train.SequenceExample: {str(e).splitlines()[0]}"
-            ) from None
-        yield clip, labels[LABEL].values.numpy()
+    for i, data in enumerate(tfrecords.read(path, OPTION)):
+        where = f"{path}: record {i}"
+        context, lists = tfrecords.parse_sequence(data, where)
+        frames = [tfrecords.Features({tfrecords.IMAGE: f}, where).picture() for f in lists.get(tfrecords.IMAGE, ())]
+        if not frames or len({frame.shape for frame in frames}) > 1:
+            sizes = "frames of several sizes" if frames else f"no frames in {tfrecords.IMAGE!r}"
+            raise InputError(f"{where} has {sizes}, so it is no clip.")
+        yield np.stack(frames), context.integers(LABEL)

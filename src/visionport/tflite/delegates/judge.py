@@ -4,6 +4,7 @@ A delegate is the part of a runtime that hands operations to an accelerator; wha
 CPU. No device is asked: these are the documented lists and rules, and a device may take less.
 """
 
+import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -49,23 +50,44 @@ def reasons_of(name: str, ops: Sequence[Any]) -> list[str]:
     """Why it leaves each op; "" for those that it takes."""
     delegate = DELEGATES[name]
     unpacked = {id(t) for op in ops if folded(op) for t in op.outputs}
-    reasons = with_readers(ops, [delegate.rule(op, unpacked) for op in ops])
+    reasons = with_readers(ops, [reason_of(delegate, op, unpacked) for op in ops])
     if delegate.one_piece:
         return in_one_piece(ops, reasons)
     return largest(ops, reasons, delegate.most) if delegate.most else reasons
 
 
+def reason_of(delegate: Delegate, op: Any, unpacked: set[int]) -> str:
+    """Why it leaves an op; "" for one that it takes. Rules look at inputs and axes that a damaged op does not have."""
+    try:
+        return delegate.rule(op, unpacked)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return "inputs, outputs or options that fit no such op"
+
+
 def pieces(ops: Sequence[Any], taken: Sequence[bool]) -> list[list[int]]:
     """The pieces into which a runtime cuts what is taken: of the first that can run, as much as then can."""
     waiting = {id(t) for op in ops for t in op.outputs}
-    left, found = list(range(len(ops))), []
-    while ready := [i for i in left if not any(id(t) in waiting for t in ops[i].inputs if t)]:  # none: a damaged file
-        mine, piece = taken[ready[0]], []
-        while now := [i for i in ready if taken[i] == mine]:
-            waiting -= {id(t) for i in now for t in ops[i].outputs}
-            piece += now
-            left = sorted(set(left) - set(now))
-            ready = [i for i in left if not any(id(t) in waiting for t in ops[i].inputs if t)]
+    readers: dict[int, list[int]] = {}
+    missing = [{id(t) for t in op.inputs if t} & waiting for op in ops]
+    for i, tensors in enumerate(missing):
+        for t in tensors:
+            readers.setdefault(t, []).append(i)
+    ready: dict[bool, list[int]] = {True: [], False: []}  # heaps: the first of them is the next
+    for i in range(len(ops)):
+        if not missing[i]:
+            heapq.heappush(ready[taken[i]], i)
+    found = []
+    while ready[True] or ready[False]:  # what is left then waits for itself: a damaged file
+        mine = min(heap[0] for heap in ready.values() if heap) in ready[True][:1]
+        piece = []
+        while ready[mine]:
+            piece.append(heapq.heappop(ready[mine]))
+            for t in {id(t) for t in ops[piece[-1]].outputs} & waiting:
+                waiting.discard(t)
+                for i in readers.get(t, ()):
+                    missing[i].discard(t)
+                    if not missing[i]:
+                        heapq.heappush(ready[taken[i]], i)
         if mine:
             found.append(piece)
     return found
@@ -110,7 +132,7 @@ def in_one_piece(ops: Sequence[Any], reasons: Sequence[str]) -> list[str]:
 def _edge_notes(ops):
     if any(op.name == COMPILED for op in ops):
         yield "compiled for it already"
-    elif all(edge_tpu(op) for op in ops if op.name in WEIGHTED):
+    elif all(reason_of(DELEGATES["Edge TPU"], op, set()) for op in ops if op.name in WEIGHTED):
         yield "needs a fully quantised file: --quantize int8 or uint8"
     else:
         yield "compile it: edgetpu_compiler FILE (version 16)"

@@ -1,0 +1,35 @@
+"""How much a file may unfold to: what is read of files is bounded here, each bound with its reason.
+
+They keep a small hostile file from taking all memory or minutes; files that people really have lie far below.
+"""
+
+MEBIBYTE = 1 << 20
+GIBIBYTE = 1 << 30
+
+# Pictures. 179 million pixels is where Pillow refuses too: the largest cameras have 150 million.
+PICTURE_PIXELS = 178_956_970
+PICTURE_SIDE = 1 << 16  # of what pictures are resized to, in pixels; a JPEG ends there
+JPEG_PIXELS = 2_500_000_000  # with each of its scans, of which a progressive JPEG has about ten, up to thousands
+CLIP_PIXELS = 100_000_000  # of all frames together: 325 of 640x480; a network takes some dozens
+
+# TFLite files. A network of 5,000 operations has about 40,000 tables; one that is shared counts as often as it is read.
+TFLITE_TABLES = 300_000
+TFLITE_NUMBERS = 4_000_000  # in vectors of shapes, scales and indices, weights not among them: 4,096 channels each
+TFLITE_TEXT = 16 * MEBIBYTE  # bytes of all names together
+TFLITE_RANK = 16  # of tensors; kernels know up to 8
+TFLITE_TENSOR = 4 * GIBIBYTE  # bytes of a tensor that a network makes: 16 times the largest of Mask R-CNN at 1365x1365
+FLEXBUFFER_BYTES = 64 << 10  # of a custom op's options that are read; those of the detection op have 300
+FLEXBUFFER_VALUES, FLEXBUFFER_DEPTH = 10_000, 16  # parts may be shared, so that few bytes unfold to many values
+PACKED_FILES = 1_000  # behind a TFLite file; there is one label list, or one a language
+PACKED_TEXT = 16 * MEBIBYTE  # of one label list, unpacked: 22,000 classes of ImageNet have 0.5 MB
+
+# A TFLite file of unknown origin is tried in a process of its own.
+TRIAL_MEMORY = 8 * GIBIBYTE  # address space besides the file's own bytes
+TRIAL_SECONDS = 8  # of the CPU for a small file, and a second for each MEBIBYTE of it more
+
+# TFRecords. Four times the largest picture of a camera, as a PNG.
+RECORD_BYTES = GIBIBYTE
+RECORD_VALUES = 100_000  # of one feature, as labels of boxes; COCO has at most 93, aerial pictures some thousands
+
+# Arrays of .npy and .npz, unpacked.
+ARRAY_BYTES = 4 * GIBIBYTE
