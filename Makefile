@@ -1,6 +1,7 @@
 # Two commands for a fresh machine with Python 3.10 to 3.13 and make:
 #   make demo    the bundled detector to every format, verified, with a report and an annotated picture, in ./demo
 #   make test    the tests; make test-all takes every stored case and experiment, not every n-th
+#   make fuzz    10,000 damaged files a reader; the table goes into docs/security.md
 FITS := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
 	$$p -c "$(FITS)" 2>/dev/null && echo $$p && break; done)
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-all lint types format schema benchmark clean
+.PHONY: setup demo test test-all fuzz lint types format schema benchmark clean
 
 setup: $(STAMP)
 
@@ -27,6 +28,9 @@ test: setup
 
 test-all: export VISIONPORT_ALL = 1
 test-all: test
+
+fuzz: setup
+	$(BIN)/python tests/fuzz/run.py
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -19,6 +19,7 @@ from visionport.commands.inspect import inspect
 from visionport.commands.predict import predict
 from visionport.commands.verify import verify
 from visionport.errors import MismatchError, VisionportError
+from visionport.terminal import guard, paragraph
 
 SHOWN = 7  # rows of a table below an error, so that it has ten lines; `inspect --config` shows more
 SCRIPTS = "The old scripts are here too, as `python -m visionport.scripts.exporter_main_v2`."
@@ -67,7 +68,8 @@ class Commands(click.Group):
 
 @contextmanager
 def told():
-    """Errors as text and exit statuses."""
+    """Errors as text and exit statuses; nothing that files hold is printed raw."""
+    guard_streams()
     try:
         yield
     except KeyboardInterrupt:
@@ -85,7 +87,7 @@ def told():
     except Exception as e:
         if os.environ.get("VISIONPORT_TRACEBACK"):
             raise
-        print(f"error: {words(e)}", file=sys.stderr)
+        print(f"error: {paragraph(words(e))}", file=sys.stderr)
         if isinstance(e, MismatchError) and e.problems:
             from visionport.inspection.fit import short_table
 
@@ -96,7 +98,7 @@ def told():
 def tell_usage(error: click.UsageError) -> None:
     """What was typed wrong, as every other error of ours is told."""
     command = f" {error.ctx.info_name}" if error.ctx and error.ctx.parent else ""
-    text = error.format_message().rstrip(".")
+    text = paragraph(error.format_message().rstrip("."))
     print(f"error: {text}. See `visionport{command} --help`.", file=sys.stderr)
     sys.exit(WRONG)
 
@@ -167,6 +169,11 @@ def mute_tensorflow():
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
+    guard_streams()
+
+
+def guard_streams():
+    sys.stdout, sys.stderr = guard(sys.stdout), guard(sys.stderr)
 
 
 for command in (export, inspect, verify, predict, freeze, convert, edit, demo):

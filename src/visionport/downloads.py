@@ -4,7 +4,9 @@ import re
 
 from visionport.errors import VisionportError
 
-PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*(<!doctype\s+html|<html|<head|<\?xml[^>]*>\s*<!doctype\s+html)", re.I | re.S)
+PAGE = re.compile(
+    rb"\s*(<!--((?!-->).)*-->\s*)*(<!doctype\s+html|<html|<head|<\?xml[^>]*>\s*<!doctype\s+html)", re.I | re.S
+)
 
 
 def is_lfs_pointer(data: bytes) -> bool:

@@ -1,6 +1,7 @@
 """Every error that a user can meet, as a tree. Each message says what, where and what next."""
 
 import difflib
+import itertools
 from collections.abc import Iterable
 
 
@@ -44,7 +45,18 @@ class ArtifactError(VisionportError):
     """An artifact cannot be written or run as it should."""
 
 
+MOST_COMPARED = 10_000  # names; and characters of the one that is looked for, whose time grows with their square
+LONGEST_NAME = 200
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     """ ", nearest: a, b" for an error's end, or "" when nothing is near."""
-    near = difflib.get_close_matches(name, list(known), count, 0.6)
+    if len(name) > LONGEST_NAME:
+        return ""
+    near = difflib.get_close_matches(name, list(itertools.islice(known, MOST_COMPARED)), count, 0.6)
     return f"; nearest: {', '.join(near)}" if near else ""
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """What a file or a user wrote, cut short for an error."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+from visionport.terminal import Guarded, guard
+
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 _lock = threading.Lock()
@@ -47,7 +49,8 @@ def _redirect() -> Callable[[], None]:
         return lambda: None
     if python and same:
         python.flush()
-        sys.stderr = os.fdopen(os.dup(there), "w", buffering=1)
+        ours = os.fdopen(os.dup(there), "w", buffering=1)
+        sys.stderr = guard(ours) if isinstance(python, Guarded) else ours
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)

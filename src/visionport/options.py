@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionport.checkpoint.find import locate
 from visionport.checkpoint.selection import Selection
+from visionport.config.ranges import BATCH, check_image_size, check_option
 from visionport.errors import OptionError
 from visionport.formats import BY_OPTION, asked_for, check_names
 from visionport.formats.opencv_options import OpencvOptions
@@ -123,8 +124,6 @@ class Options(OpencvOptions, TfliteOptions, SavedModelOptions):
             raise OptionError("--merge and --overwrite: one of them. --merge overwrites nothing.")
         if self.score_threshold is not None and not 0 <= self.score_threshold < 1:
             raise OptionError(f"--score-threshold {self.score_threshold}: from 0 to below 1.")
-        if self.batch is not None and self.batch < 1:
-            raise OptionError(f"--batch {self.batch}: a number from 1, or dynamic.")
-        if self.image_size is not None and min(self.image_size) < 1:
-            raise OptionError(f"--image-size {self.image_size}: height and width from 1.")
+        check_option("--batch", self.batch, BATCH)
+        check_image_size(self.image_size)
         locate(self.checkpoint)  # what is no checkpoint is told before TensorFlow is imported

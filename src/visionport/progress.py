@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from visionport.terminal import console_of, one_line, paragraph, unguarded
+
 CLEAR = "\r\x1b[K"  # to the line's beginning, and nothing behind it
 WAIT = 1.0  # seconds after which a stage counts aloud
 
@@ -25,7 +27,7 @@ class Progress:
         yield items
 
     def warn(self, text: str) -> None:
-        print(f"warning: {text}", file=sys.stderr)
+        print(f"warning: {paragraph(text)}", file=sys.stderr)
 
 
 class Stages(Progress):
@@ -55,7 +57,8 @@ class Stages(Progress):
             self._show("")
         took = time.perf_counter() - begun
         if self.lasting:
-            print(f"  {name:<28} {took:6.1f} s  {', '.join(remarks)}".rstrip(), file=sys.stderr, flush=True)
+            text = f"  {name:<28} {took:6.1f} s  {', '.join(remarks)}".rstrip()
+            print(one_line(text), file=sys.stderr, flush=True)
 
     def _count(self, name: str, begun: float, done: threading.Event) -> None:
         while not done.wait(WAIT):
@@ -66,14 +69,14 @@ class Stages(Progress):
         """In place of what the terminal's last line says."""
         if self.terminal:
             with self._lock:
-                print(f"{CLEAR}{text}", end="", file=sys.stderr, flush=True)
+                print(f"{CLEAR}{one_line(text)}", end="", file=unguarded(sys.stderr), flush=True)
 
     @contextmanager
     def bar(self, name: str, items: Any) -> Iterator:
-        from rich.console import Console
+        from rich.markup import escape
         from rich.progress import Progress as Bars
 
-        console = Console(file=sys.stderr)
+        console = console_of(sys.stderr)
         if not console.is_terminal or not len(items):
             yield items
             return
@@ -81,7 +84,7 @@ class Stages(Progress):
         self._show("")
         try:
             with Bars(console=console, transient=True) as bars:
-                yield bars.track(items, total=len(items), description=f"  {name}")
+                yield bars.track(items, total=len(items), description=f"  {escape(name)}")
         finally:
             self._paused.clear()
 

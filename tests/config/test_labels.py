@@ -1,11 +1,12 @@
 """Label maps as people have them, and the labels.txt that an export writes."""
 
+import os
 from pathlib import Path
 
 import pytest
 from places import SHARED
 
-from visionport.config.labels import find_labels, left_out, no_labels, read_label_map, write_labels
+from visionport.config.labels import find_labels, left_out, no_labels, not_read, read_label_map, write_labels
 from visionport.config.pipeline.text import read_pipeline
 from visionport.errors import InputError
 
@@ -140,3 +141,69 @@ def test_a_label_map_from_the_working_directory(pipeline, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path / "project")
     (tmp_path / "project" / "own.pbtxt").write_text("item { id: 1 name: 'a' }")
     assert find_labels(pipeline("own.pbtxt")) == Path("own.pbtxt")
+
+
+# Paths of a stranger's config
+
+
+ITEMS = "item { id: 1 name: 'a' } item { id: 2 name: 'b' }"
+
+
+def test_a_label_map_elsewhere_is_named_and_not_read(pipeline, tmp_path, monkeypatch):
+    """By an absolute path, one with "..", and a link out of the folder; from the working directory it is read."""
+    elsewhere, project = tmp_path / "elsewhere", tmp_path / "project"
+    elsewhere.mkdir()
+    project.mkdir()
+    monkeypatch.chdir(project)
+    (elsewhere / "secret.pbtxt").write_text(ITEMS)
+    for named in (elsewhere / "secret.pbtxt", "../elsewhere/secret.pbtxt", "link.pbtxt"):
+        config = project / "pipeline.config"
+        config.write_text(f"model {{ ssd {{ num_classes: 2 }} }} eval_input_reader {{ label_map_path: '{named}' }}")
+        (project / "link.pbtxt").unlink(missing_ok=True)
+        (project / "link.pbtxt").symlink_to(elsewhere / "secret.pbtxt")
+        read = read_pipeline(config)
+        assert find_labels(read) is None
+        (told,) = not_read(read)
+        assert str(elsewhere / "secret.pbtxt") in told or str(project / named) in told
+        assert "lies neither below the config's folder nor below the working directory" in told
+        assert "--labels" in told
+    monkeypatch.chdir(tmp_path)
+    assert find_labels(read) == project / "link.pbtxt"
+    assert not_read(read) == ()
+
+
+@pytest.mark.parametrize("text", ["root:x:0:0:root:/root:/bin/bash\nbin:x:1:1\n", "one\ntwo\n"])
+def test_a_named_file_that_is_no_label_map_is_not_read(pipeline, tmp_path, text):
+    (tmp_path / "own.pbtxt").write_text(text)
+    read = pipeline("own.pbtxt")
+    assert find_labels(read) is None
+    (told,) = not_read(read)
+    assert f"{tmp_path / 'own.pbtxt'} is no label map" in told
+    assert find_labels(read, tmp_path / "own.pbtxt") == tmp_path / "own.pbtxt"  # asked for
+
+
+def test_a_named_pipe_is_not_read(pipeline, tmp_path):
+    os.mkfifo(tmp_path / "own.pbtxt")
+    assert find_labels(pipeline("own.pbtxt")) is None
+    with pytest.raises(InputError, match="is a pipe"):
+        read_label_map(tmp_path / "own.pbtxt")
+
+
+def test_a_label_map_beside_that_leads_out_is_not_read(pipeline, tmp_path, monkeypatch):
+    folder = tmp_path / "stranger"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (tmp_path / "mine.txt").write_text("x\ny\n")
+    (folder / "labels.txt").symlink_to(tmp_path / "mine.txt")
+    (folder / "pipeline.config").write_text("model { ssd { num_classes: 2 } }")
+    assert find_labels(read_pipeline(folder)) is None
+
+
+def test_names_that_are_too_long(tmp_path):
+    path = tmp_path / "labels.txt"
+    for text in ("1" * 5000 + " cat", f"item {{ id: 1 name: '{'x' * 2000}' }}"):
+        path.write_text(text)
+        with pytest.raises(InputError, match="characters, too many for a class's name"):
+            read_label_map(path)
+    path.write_text("12345678901 cat\n")
+    assert read_label_map(path) == {1: "12345678901 cat"}

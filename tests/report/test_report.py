@@ -302,6 +302,47 @@ def test_text_from_outside_is_escaped():
     assert page.attributes("img")[0]["alt"] == f"{evil}: answers of {evil}"
 
 
+def test_nothing_from_outside_makes_an_element_or_an_attribute():
+    """Whatever breaks out of text, attributes, styles or scripts elsewhere: the page has a plain one's elements."""
+    evils = (
+        "</title></style></script><img src=x onerror=alert(1)>",
+        '" onmouseover="alert(1)" x="',
+        "' onfocus='x' autofocus='",
+        "--><svg onload=x><!--",
+        "<![CDATA[<b>]]>&lt;b&gt;&#60;i&#62;",
+        "javascript:alert(1)",
+        "{{7*7}}${7*7}",
+        "\x1b[2J\u202eexe.txt\u2028\x00",
+    )
+
+    def page_of(text: str) -> Page:
+        tensor = TensorView(name=text, dtype=text, shape=text)
+        signature = SignatureView(name=text, inputs=(tensor,), outputs=(tensor,))
+        checks = (check(text, text, notes=text), check(text, "", data=text, bound=None, by_design=text))
+        more = {"signatures": (signature,), "snippet": text, "accuracy": text, "sha256": "0" * 64, "hashed": text}
+        column = Column(titles=(text, text), image=Image.new("RGB", (8, 8)), note=text)
+        texts = dict.fromkeys(
+            ("title", "architecture", "config", "checkpoint", "input", "noun", "versions", "date"), text
+        )
+        return Page(
+            render(
+                report(
+                    artifact(text, text, checks, **more),
+                    artifact(text, "b", checks, **more),
+                    **{**texts, "command": text, "warnings": (text,), "layers": ((text, "1", "100%"),)},
+                    pictures=(PictureView(name=text, columns=(column,)),),
+                )
+            )
+        )
+
+    plain = page_of("x")
+    for evil in evils:
+        page = page_of(evil)
+        tags = [(tag, [*attributes]) for tag, attributes in page.tags if tag != "wbr"]
+        assert tags == [(tag, [*attributes]) for tag, attributes in plain.tags if tag != "wbr"]
+        assert not {"\x1b", "\u202e", "\u2028", "\x00"} & set(page.text)
+
+
 def test_formats_that_repeat_are_told_apart_by_path():
     two = (artifact("TFLite", "model.tflite"), artifact("TFLite", "model_int8.tflite", (check(measured=1),)))
     page = Page(render(report(*two)))

@@ -80,7 +80,7 @@ def unique(values):
 
 
 def show(renderable, *, error=False):
-    console_of(sys.stderr if error else sys.stdout).print(renderable, markup=False, crop=False)
+    console_of(sys.stderr if error else sys.stdout).print(renderable, crop=False)
 
 
 def show_checks(checks, verdict=None):
@@ -95,9 +95,9 @@ def show_checks(checks, verdict=None):
 
 def console_of(stream):
     """As wide as the terminal; a file has lines of 100."""
-    from rich.console import Console
+    from visionport import terminal
 
-    return Console(file=stream, width=None if stream.isatty() else 100, highlight=False)
+    return terminal.console_of(stream, None if stream.isatty() else 100)
 
 
 def stages(*, quiet=False, verbose=False, lasting=True):

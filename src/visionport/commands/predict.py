@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from visionport.commands.common import DISAGREES, Command, print_json, stages
+from visionport.config.ranges import FRACTION, check_option
 from visionport.errors import InputError
 from visionport.formats import FORMATS
 
@@ -50,6 +51,7 @@ def predict(artifact, images, kind, min_score, draw, draw_dir, side, exif, out):
     """
     from visionport import prediction as predictor
 
+    check_option("--min-score", min_score, FRACTION)
     bad: list[InputError] = []
     with stages(lasting=False).stage("predict"):
         answers = predictor.predict(

@@ -9,9 +9,19 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 
-from visionport.config.pipeline.text import Outline, Pipeline, label_map_paths, merge_text, message_class, read_text
-from visionport.errors import InputError, VisionportError
+from visionport.config.pipeline.text import (
+    Outline,
+    Pipeline,
+    label_map_paths,
+    lies_near,
+    merge_text,
+    message_class,
+    read_text,
+)
+from visionport.errors import InputError, VisionportError, shortened
 
+LONGEST_NAME = 1000  # characters
+MOST_NAMED = 10  # files that a config names
 NO_NAME = "???"  # how label lists fill the ids that a label map leaves out
 LABEL_FILES = re.compile(r".*label.*\.(pbtxt|txt)", re.IGNORECASE)
 
@@ -33,6 +43,8 @@ def read_label_map(path: str | Path, num_classes: int | None = None) -> dict[int
         )
     else:
         labels = _read_lines(path, text, num_classes)
+    if long := next((name for name in labels.values() if len(name) > LONGEST_NAME), None):
+        raise InputError(f"{path}: {shortened(long, 20)} has {len(long):,} characters, too many for a class's name.")
     if not labels:
         raise InputError(f"{path}: no class names in it. It needs `item {{ id: 1 name: 'x' }}`, or one name a line.")
     return {i: labels[i] for i in sorted(labels) if num_classes is None or i <= num_classes}
@@ -70,12 +82,12 @@ def lines(path: str | Path, size: int) -> str:
 
 def _code(text: str) -> str:
     """Without comments."""
-    return re.sub(r"^\s*#[^\n]*", "", text, flags=re.MULTILINE).strip()
+    return re.sub(r"^[^\S\n]*#[^\n]*", "", text, flags=re.MULTILINE).strip()
 
 
 def _has_items(code: str) -> bool:
     """Is it a label map, and no list of names?"""
-    return bool(re.match(r"\w+\s*:?\s*[{<]", code))
+    return bool(re.match(r"\w+\s*(:\s*)?[{<]", code))
 
 
 def find_labels(pipeline: Pipeline, explicit: Path | None = None) -> Path | None:
@@ -86,13 +98,31 @@ def find_labels(pipeline: Pipeline, explicit: Path | None = None) -> Path | None
     if explicit is not None:
         read_label_map(explicit)
         return Path(explicit)
-    for path in named_places(pipeline):
-        if os.path.isfile(path):  # unlike is_file, takes any text and any permission
-            return path
     folder = pipeline.path.parent
+    for path in named_places(pipeline):
+        if os.path.isfile(path) and not why_not(path, folder):  # unlike is_file, takes any text and any permission
+            return path
     beside = (path for path in sorted(folder.iterdir()) if path.is_file() and LABEL_FILES.fullmatch(path.name))
-    fitting = [path for path in beside if _fits(path, _num_classes(pipeline))]
+    fitting = [path for path in beside if lies_near(path, folder) and _fits(path, _num_classes(pipeline))]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def why_not(path: Path, folder: Path) -> str:
+    """Why a file that a config in `folder` names as its label map is not read; "" where it is."""
+    if not lies_near(path, folder):
+        return "lies neither below the config's folder nor below the working directory"
+    return "" if _has_items(_code(read_text(path, "label map", InputError))) else "is no label map"
+
+
+def not_read(pipeline: Pipeline) -> tuple[str, ...]:
+    """A warning for each file that the config names as its label map, that is there, and that is not read."""
+    there = {os.path.abspath(path): path for path in named_places(pipeline) if os.path.isfile(path)}
+    reasons = {name: why_not(path, pipeline.path.parent) for name, path in there.items()}
+    return tuple(
+        f"label_map_path: {name} {why}, so it is not read. If it is the model's, give it with --labels."
+        for name, why in reasons.items()
+        if why
+    )
 
 
 def named_places(pipeline: Pipeline) -> list[Path]:
@@ -102,7 +132,7 @@ def named_places(pipeline: Pipeline) -> list[Path]:
     Detection API takes it; from the config's folder; and of that name in that folder.
     """
     folder, places = pipeline.path.parent, list[Path]()
-    for named in label_map_paths(pipeline):
+    for named in label_map_paths(pipeline)[:MOST_NAMED]:
         places += [Path(named), folder / named, folder / PureWindowsPath(named).name]
     return [*dict.fromkeys(places)]
 
@@ -149,18 +179,16 @@ def _split_items(text: str) -> str:
 
     Protobuf itself would keep the last of them only. Lines keep their numbers.
     """
-    breaks = []
+    pieces, taken = [], 0
     for item in Outline(text).root.children:
         seen: set[str] = set()
         for field in item.children:
             if field.name in seen:
-                breaks.append(field.start)
-                seen = set()
+                pieces += [text[taken : field.start], "} item { "]
+                taken, seen = field.start, set()
             if field.name in ("id", "name", "display_name"):
                 seen.add(field.name)
-    for start in reversed(breaks):
-        text = f"{text[:start]}}} item {{ {text[start:]}"
-    return text
+    return "".join((*pieces, text[taken:]))
 
 
 def _read_lines(path: Path, text: str, num_classes: int | None) -> dict[int, str]:
@@ -172,7 +200,7 @@ def _read_lines(path: Path, text: str, num_classes: int | None) -> dict[int, str
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if any(not line.isprintable() for line in (line.replace("\t", " ") for line in lines)):
         raise InputError(f"{path}: it holds control characters, so neither a label map nor a list of names.")
-    numbered = [re.fullmatch(r"(\d+)(?:\s*[:,]\s*|\s+)(\S.*)", line) for line in lines]
+    numbered = [re.fullmatch(r"(\d{1,9})(?:\s*[:,]\s*|\s+)(\S.*)", line) for line in lines]
     pairs = [(int(match[1]), match[2]) for match in numbered if match]
     if len(pairs) < len(lines) or any(a[0] >= b[0] for a, b in itertools.pairwise(pairs)):
         pairs = list(enumerate(lines, 1))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from visionport.config.model import Config
+from visionport.config.ranges import check_image_size
 from visionport.errors import ConfigError, OptionError
 from visionport.filetypes import POINTER, WEB_PAGE, kind_of_file
 
@@ -66,6 +67,7 @@ def read_config(
         score_threshold=score_threshold,
     )
     check_path(request.path)
+    check_image_size(image_size)
     for claims, read in READERS:
         if claims(request):
             return read(request)

@@ -22,10 +22,10 @@ class Inspection:
     def __str__(self) -> str:
         import io
 
-        from rich.console import Console
+        from visionport.terminal import console_of
 
         out = io.StringIO()
-        Console(file=out, width=100, highlight=False).print(self.render(self.facts), crop=False)
+        console_of(out, 100).print(self.render(self.facts), crop=False)
         return out.getvalue().rstrip()
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 
+from visionport.terminal import one_line
+
 
 def name_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()):
     """A rich renderable. right: the columns that are flush right. To be printed with crop=False."""
     from rich.console import Group
     from rich.text import Text
 
-    rows = [heads, *rows]
+    rows = [[one_line(cell) for cell in row] for row in (heads, *rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(heads) - 1)]
 
     def line(row: Sequence[str]) -> str:
@@ -20,4 +22,4 @@ def name_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], 
 
     texts = [Text(line(row), no_wrap=True, overflow="ignore") for row in rows]
     texts[0].stylize("dim")
-    return Group(Text(title, style="bold"), *texts)
+    return Group(Text(one_line(title), style="bold"), *texts)

@@ -6,17 +6,18 @@ hash alone; the page works without. The same report gives the same bytes.
 
 import base64
 import hashlib
+import html
 import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib import resources
 from pathlib import Path
 
 from PIL import Image
 
+from visionport import terminal
 from visionport.progress import size_text, time_text
 from visionport.verification.checks import Check
 from visionport.verification.summary import Row, notes_of, pictures_of, show_bound, show_number, summarize, verdict_of
@@ -168,6 +169,11 @@ def policy(css: str, script: str) -> str:
     """The Content-Security-Policy: nothing but data URIs, this style and this script."""
     style, code = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script))
     return f"default-src 'none'; img-src data:; style-src 'sha256-{style}'; script-src 'sha256-{code}'"
+
+
+def escape(text: str) -> str:
+    """Text from outside as the page shows it: no markup, nothing hidden, and in its own direction."""
+    return html.escape(terminal.escaped(text))
 
 
 def soft(text: str) -> str:

@@ -64,8 +64,8 @@ def render_text(checks: Sequence[Check]) -> str:
     """The table as plain text of 100 columns."""
     import io
 
-    from rich.console import Console
+    from visionport.terminal import console_of
 
     out = io.StringIO()
-    Console(file=out, width=100, highlight=False).print(table(checks, 100), crop=False)
+    console_of(out, 100).print(table(checks, 100), crop=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

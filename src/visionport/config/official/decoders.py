@@ -6,8 +6,6 @@ from typing import Any
 from visionport.config.decoders import Aspp, Decoder, Fpn, NasFpn
 from visionport.config.official.fields import check_choice, check_length, check_range, chosen, taken, with_norm
 
-HIGHEST_LEVEL = 12  # of a map: a pixel of it is 4096 of the picture's
-
 
 def decoder(model: Mapping[str, Any]) -> Decoder | None:
     """The decoder of a model's tree."""
@@ -16,8 +14,7 @@ def decoder(model: Mapping[str, Any]) -> Decoder | None:
 
 
 def levels(model) -> dict[str, int]:
-    """The model's min_level and max_level. Raises ConfigError where no picture has such maps."""
-    check_range("task.model.max_level", model["max_level"], 1, HIGHEST_LEVEL)
+    """The model's min_level and max_level. Raises ConfigError where there is nothing between them."""
     check_range("task.model.min_level", model["min_level"], 1, model["max_level"])
     return {"min_level": model["min_level"], "max_level": model["max_level"]}
 

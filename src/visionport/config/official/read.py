@@ -16,7 +16,7 @@ from visionport.config.lineage import OFFICIAL
 from visionport.config.model import Config
 from visionport.config.official.guess import candidates, distance, guess
 from visionport.config.official.schema import Experiment, experiment
-from visionport.config.official.tasks import DEFAULT_SIZE, TASKS
+from visionport.config.official.tasks import DEFAULT_SIZE, TASKS, check_size
 from visionport.config.official.text import parse_override, read_yaml
 from visionport.config.official.write import as_built, params_text
 from visionport.errors import ConfigError, OptionError, UnsupportedError
@@ -101,6 +101,7 @@ def config_of(path: Path, found: Experiment, tree, image_size, labels, warnings:
     task = TASKS[found.task]
     size, note = (image_size, "") if image_size else size_of(tree)
     model = task.read(tree["task"], size)
+    check_size(model)
     background = int(task.background)
     return Config(
         path=path,
@@ -127,8 +128,6 @@ def size_of(tree: Mapping[str, Any]) -> tuple[tuple[int, int], str]:
     for place, size in (("task.model.input_size", model), ("task.validation_data.output_size", data)):
         found = (size.get(place.rpartition(".")[2]) or ())[:2]
         if len(found) == 2 and all(found):
-            if min(found) < 1:
-                raise ConfigError(f"{place} begins with {list(found)}; height and width are from 1.")
             return (int(found[0]), int(found[1])), ""
     if "feature_shape" in data:  # clips are cut to the config's shape
         return DEFAULT_SIZE, ""

@@ -9,6 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from visionport.config.official.ranges import check_field
 from visionport.config.official.text import parse, show
 from visionport.errors import ConfigError, nearest
 
@@ -141,6 +142,7 @@ def merged(
             raise ConfigError(f"{where}: {at or 'the config'} has no key {key!r}{hint(key, fields, at, tree)}.")
         kinds = (classes[key],) if key in classes else fields[key][0]
         out[key] = changed(tree[key], value, kinds, where, path)
+        check_field(name, key, out[key], f"{where}: {path}")
     if name in one_ofs() and out["type"] is not None and not (out["type"] in fields and out["type"] != "type"):
         options = [field for field in fields if field != "type"]
         raise ConfigError(

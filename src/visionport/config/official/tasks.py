@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from visionport.config import ranges
 from visionport.config.classification import Classifier
 from visionport.config.layers import CropAndResize, FitAndPad, Normalization
 from visionport.config.mask_rcnn import (
@@ -111,7 +112,7 @@ def video(task: Mapping[str, Any], size: Size) -> VideoClassifier:
 
 
 def checked_shape(shape) -> tuple[int, int, int, int]:
-    if len(shape) != 4 or min(shape) < 1 or shape[3] != 3:
+    if len(shape) != 4 or shape[3] != 3:
         raise ConfigError(
             f"task.train_data.feature_shape is {list(shape)}; it is [frames, height, width, 3], as [64, 224, 224, 3]."
         )
@@ -180,8 +181,8 @@ def padded(task: Mapping[str, Any], size: Size) -> FitAndPad:
 
 
 def anchors(model: Mapping[str, Any]) -> PyramidAnchors:
-    if model["anchor"]["num_scales"] < 1 or not model["anchor"]["aspect_ratios"]:
-        raise ConfigError("task.model.anchor: num_scales and aspect_ratios make no anchors; each is one at least.")
+    if not model["anchor"]["aspect_ratios"]:
+        raise ConfigError("task.model.anchor.aspect_ratios is empty; it has one number at least.")
     ends = levels(model)
     return taken(PyramidAnchors, model["anchor"], min_level=ends["min_level"], max_level=ends["max_level"])
 
@@ -227,8 +228,6 @@ def check_mask_rcnn(model: Mapping[str, Any]) -> None:
         raise ConfigError(
             "task.model: a cascade (roi_sampler.cascade_iou_thresholds) needs detection_head.class_agnostic_bbox_pred."
         )
-    if model["outer_boxes_scale"] < 1:
-        raise ConfigError(f"task.model.outer_boxes_scale is {model['outer_boxes_scale']}; it is from 1.")
     if not model["include_mask"]:
         return
     for name in ("mask_head", "mask_sampler", "mask_roi_aligner"):
@@ -239,6 +238,31 @@ def check_mask_rcnn(model: Mapping[str, Any]) -> None:
             "task.model.detection_generator.apply_nms is false: masks are of detections, so there are none without. "
             "Set task.model.include_mask=false."
         )
+
+
+def check_size(model: Any) -> None:
+    """Raises ConfigError for numbers that are right each, and together fill a memory."""
+    if isinstance(model, VideoClassifier):
+        ranges.check_pixels("task.train_data.feature_shape: a clip", model.frames * model.crop_size, model.crop_size)
+        return
+    resizer = model.resizer
+    ranges.check_pixels("a picture", resizer.height, resizer.width)
+    if not isinstance(model, RetinaNet | MaskRcnn):
+        return
+    shape = model.anchors
+    height, width = resizer.padded
+    count = ranges.pyramid_anchors(height, width, shape.min_level, shape.max_level, shape.per_location)
+    ranges.check_anchors("task.model.anchor: levels by num_scales by aspect_ratios", count)
+    if isinstance(model, RetinaNet):
+        ranges.check_scores("task.model: anchors by num_classes", count * model.num_classes)
+        return
+    regions = model.roi_generator.num_proposals
+    ranges.check_scores("task.model: test_num_proposals by num_classes", regions * model.num_classes)
+    ranges.check_samples("task.model: test_num_proposals by crop_size", regions * model.roi_aligner.crop_size**2)
+    if model.mask_head:
+        pixels = (model.mask_head.aligner.crop_size * model.mask_head.upsample_factor) ** 2
+        shown = model.detection_generator.max_num_detections
+        ranges.check_samples("task.model: max_num_detections by the masks' crop_size", shown * pixels)
 
 
 IMAGES = ("image_tensor", "image_bytes", "tf_example", "serve_examples", "tflite")

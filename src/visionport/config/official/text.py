@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from visionport.config.pipeline.text import read_text
-from visionport.errors import ConfigError
+from visionport.errors import ConfigError, shortened
 
 MOST_TEXT = 1 << 20  # characters; a whole params.yaml has about 8,000
 MOST_VALUES = 100_000  # aliases unfolded
@@ -82,6 +82,7 @@ def assignments(text: str, where: str) -> dict[str, Any]:
         assign(out, name, value, where)
     for name, values in indexed.items():
         if sorted(values) != list(range(len(values))):
+            name = shortened(name)
             raise ConfigError(f"{where}: {name} is given in parts, and {name}[{missing(values)}] is not among them.")
         assign(out, name, [values[i] for i in range(len(values))], where)
     return out
@@ -93,12 +94,14 @@ def missing(values: dict[int, Any]) -> int:
 
 def assign(out: dict[str, Any], name: str, value: Any, where: str) -> None:
     *above, last = name.split(".")
+    if len(above) >= MOST_DEPTH:
+        raise ConfigError(f"{where}: {show(name)} is more than {MOST_DEPTH} levels deep, too many for a config.")
     for part in above:
         out = out.setdefault(part, {})
         if not isinstance(out, dict):
-            raise ConfigError(f"{where}: {name} is given a value, and {part} as a whole another.")
+            raise ConfigError(f"{where}: {shortened(name)} is given a value, and {shortened(part)} as a whole another.")
     if last in out:
-        raise ConfigError(f"{where}: {name} is given twice.")
+        raise ConfigError(f"{where}: {shortened(name)} is given twice.")
     out[last] = value
 
 
@@ -136,13 +139,13 @@ def loader():
 
 
 class Open:
-    """A list or mapping that is being read: its items, and how many values they are."""
+    """A list or mapping that is being read: its items, how many values they are, and how many levels."""
 
     def __init__(self, event):
         self.event = event
         self.items: list[Any] = []
         self.keys: dict[str, None] = {}
-        self.size = 1
+        self.size, self.depth = 1, 1
 
     @property
     def wants_key(self) -> bool:
@@ -151,28 +154,30 @@ class Open:
 
 def compose(events, where: str) -> Any:
     """The value that the parser's events spell. An alias gives the very value of its anchor, which nothing changes."""
-    anchors: dict[str, tuple[Any, int]] = {}  # value, how many values it is
+    anchors: dict[str, tuple[Any, int, int]] = {}  # value, how many values it is, how many levels
     document = Open(None)
     opened = [document]
 
     def place(event) -> str:
         return f"{where}:{event.start_mark.line + 1}:{event.start_mark.column + 1}"
 
-    def add(value, size: int, event) -> None:
+    def add(value, size: int, depth: int, event) -> None:
         above = opened[-1]
-        above.size += size
+        above.size, above.depth = above.size + size, max(above.depth, depth + 1)
+        if len(opened) + depth - 1 > MOST_DEPTH:
+            raise ConfigError(f"{place(event)}: more than {MOST_DEPTH} levels deep, too many for a config.")
         if above.size > MOST_VALUES:
             raise ConfigError(f"{place(event)}: more than {MOST_VALUES:,} values, too many for a config.")
         if above.wants_key:
             if not isinstance(value, str):
                 raise ConfigError(f"{place(event)}: {show(value)} is used as a name; names are text. Put it in quotes.")
             if value in above.keys:
-                raise ConfigError(f"{place(event)}: {value!r} is given twice.")
+                raise ConfigError(f"{place(event)}: {show(value)} is given twice.")
             above.keys[value] = None
         else:
             above.items.append(value)
         if getattr(event, "anchor", None) and not isinstance(event, yaml.AliasEvent):
-            anchors[event.anchor] = (value, size)
+            anchors[event.anchor] = (value, size, depth)
 
     documents = 0
     for event in events:
@@ -182,10 +187,10 @@ def compose(events, where: str) -> Any:
                 raise ConfigError(f"{place(event)}: a second document; a config is one.")
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in anchors:
-                raise ConfigError(f"{place(event)}: *{event.anchor} stands for nothing that ends before it.")
+                raise ConfigError(f"{place(event)}: *{shortened(event.anchor)} stands for nothing that ends before it.")
             add(*anchors[event.anchor], event)
         elif isinstance(event, yaml.ScalarEvent):
-            add(scalar(event, place), 1, event)
+            add(scalar(event, place), 1, 0, event)
         elif isinstance(event, yaml.CollectionStartEvent):
             if len(opened) > MOST_DEPTH:
                 raise ConfigError(f"{place(event)}: more than {MOST_DEPTH} levels deep, too many for a config.")
@@ -200,7 +205,7 @@ def compose(events, where: str) -> Any:
                     raise refused(done.event, place)
             else:
                 value = tuple(done.items) if done.event.tag == TUPLE else done.items
-            add(value, done.size, done.event)
+            add(value, done.size, done.depth, done.event)
     return document.items[0] if document.items else None
 
 
@@ -224,7 +229,8 @@ def scalar(event, place) -> Any:
 
 def refused(event, place) -> ConfigError:
     return ConfigError(
-        f"{place(event)}: the tag {event.tag} is not taken. A config holds plain values, and tuples by !!python/tuple."
+        f"{place(event)}: the tag {shortened(event.tag)} is not taken. A config holds plain values, and tuples by "
+        "!!python/tuple."
     )
 
 
@@ -240,8 +246,7 @@ def scalars():
 
 def show(value: Any) -> str:
     """A value for an error, cut short."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return shortened(repr(value))
 
 
 class Writer(yaml.SafeDumper):

@@ -1,6 +1,7 @@
 """CenterNet's part of a `pipeline.config`, and the keypoints' label map that it names."""
 
 import itertools
+import os.path
 from pathlib import Path, PureWindowsPath
 
 from google.protobuf import text_format
@@ -8,7 +9,7 @@ from google.protobuf import text_format
 from visionport import config
 from visionport.config import center_net as center
 from visionport.config.pipeline import common
-from visionport.config.pipeline.text import UNSET, merge_text, message_class, read_text
+from visionport.config.pipeline.text import UNSET, lies_near, merge_text, message_class, read_text
 from visionport.errors import ConfigError, InputError, UnsupportedError, nearest
 
 # The class and the keypoints of COCO, as every published config means them.
@@ -228,9 +229,10 @@ def keypoint_classes(m, folder: Path, explicit: Path | None) -> dict:
     """
     named = m.keypoint_label_map_path.strip()
     candidates = [folder / named, folder / PureWindowsPath(named).name] if named else []
-    candidates = [explicit] if explicit else [*candidates, folder / center.KEYPOINT_LABEL_MAP]
+    candidates = [path for path in (*candidates, folder / center.KEYPOINT_LABEL_MAP) if lies_near(path, folder)]
+    candidates = [explicit] if explicit else candidates
     label_map = message_class("StringIntLabelMap")()
-    path = next((p for p in candidates if p.is_file()), explicit)
+    path = next((p for p in candidates if os.path.isfile(p)), explicit)
     if path:
         merge_text(read_text(path, "keypoint label map", InputError), label_map, str(path), error=InputError)
     elif all(t.keypoint_class_name == COCO_PERSON for t in m.keypoint_estimation_task) and (
@@ -241,8 +243,9 @@ def keypoint_classes(m, folder: Path, explicit: Path | None) -> dict:
             item.keypoints.add(id=i, label=label)
     else:
         raise ConfigError(
-            f"keypoint_label_map_path {named!r} is not there, and neither is {folder / center.KEYPOINT_LABEL_MAP}. "
-            "Copy the label map with the keypoints there, or name it with --keypoint-label-map."
+            f"keypoint_label_map_path {named!r} is not there, below the config's folder or the working directory, and "
+            f"neither is {folder / center.KEYPOINT_LABEL_MAP}. Copy the label map with the keypoints there, or name it "
+            "with --keypoint-label-map."
         )
     found = {item.name: item for item in label_map.item if item.keypoints}
     if not found:

@@ -1,8 +1,10 @@
 """Messages that several meta-architectures share: hyperparameters, predictors, anchors, resizers, post-processing."""
 
 import dataclasses
+from collections.abc import Iterator
 
 from visionport import config
+from visionport.config import ranges
 from visionport.errors import ConfigError, UnsupportedError
 
 
@@ -66,6 +68,18 @@ def clip_range(m):
 
 
 def ssd_anchors(m) -> config.SsdAnchors:
+    of_maps = {name: len(getattr(m, name)) for name in ("scales", *STRIDES, *OFFSETS)}
+    if of_maps["scales"] and of_maps["scales"] < m.num_layers:
+        raise ConfigError(
+            f"ssd_anchor_generator: {of_maps['scales']} scales for {m.num_layers} layers; one each, or none."
+        )
+    for pair in (STRIDES, OFFSETS):
+        counts = [of_maps[name] for name in pair]
+        if any(counts) and counts != [m.num_layers] * 2:
+            raise ConfigError(
+                f"ssd_anchor_generator: {counts[0]} {pair[0]} and {counts[1]} {pair[1]} for {m.num_layers} layers; one "
+                "each, or none."
+            )
     return config.SsdAnchors(
         num_layers=m.num_layers,
         min_scale=m.min_scale,
@@ -80,7 +94,12 @@ def ssd_anchors(m) -> config.SsdAnchors:
     )
 
 
+STRIDES, OFFSETS = ("height_stride", "width_stride"), ("height_offset", "width_offset")
+
+
 def multiscale_anchors(m) -> config.MultiscaleAnchors:
+    check_levels(m, "multiscale_anchor_generator")
+    needed(m, "multiscale_anchor_generator", "aspect_ratios")
     return config.MultiscaleAnchors(
         min_level=m.min_level,
         max_level=m.max_level,
@@ -91,7 +110,20 @@ def multiscale_anchors(m) -> config.MultiscaleAnchors:
     )
 
 
+def check_levels(m, path: str) -> None:
+    if m.min_level > m.max_level:
+        raise ConfigError(f"{path}: min_level {m.min_level} is above max_level {m.max_level}.")
+
+
+def needed(m, path: str, *fields: str) -> None:
+    """Raises ConfigError where one of these lists is empty."""
+    for field in fields:
+        if not getattr(m, field):
+            raise ConfigError(f"{path}.{field} is empty; it has one number at least.")
+
+
 def grid_anchors(m) -> config.GridAnchors:
+    needed(m, "grid_anchor_generator", "scales", "aspect_ratios")
     return config.GridAnchors(
         scales=tuple(m.scales),
         aspect_ratios=tuple(m.aspect_ratios),
@@ -102,6 +134,14 @@ def grid_anchors(m) -> config.GridAnchors:
 
 
 def flexible_grid_anchors(m) -> config.FlexibleGridAnchors:
+    needed(m, "flexible_grid_anchor_generator", "anchor_grid")
+    for i, grid in enumerate(m.anchor_grid):
+        needed(grid, f"flexible_grid_anchor_generator.anchor_grid[{i}]", "base_sizes", "aspect_ratios")
+        if len(grid.base_sizes) != len(grid.aspect_ratios):
+            raise ConfigError(
+                f"flexible_grid_anchor_generator.anchor_grid[{i}] has {len(grid.base_sizes)} base_sizes and "
+                f"{len(grid.aspect_ratios)} aspect_ratios; they are pairs."
+            )
     return config.FlexibleGridAnchors(
         base_sizes=tuple(tuple(g.base_sizes) for g in m.anchor_grid),
         aspect_ratios=tuple(tuple(g.aspect_ratios) for g in m.anchor_grid),
@@ -119,6 +159,10 @@ def resizer_options(m):
 def keep_aspect_ratio(m) -> config.KeepAspectRatio:
     if m.min_dimension > m.max_dimension:
         raise ConfigError("keep_aspect_ratio_resizer: min_dimension is above max_dimension.")
+    if len(m.per_channel_pad_value) not in (0, 3):
+        raise ConfigError(
+            f"keep_aspect_ratio_resizer.per_channel_pad_value has {len(m.per_channel_pad_value)} values; it has three."
+        )
     return config.KeepAspectRatio(
         min_dimension=m.min_dimension,
         max_dimension=m.max_dimension,
@@ -137,10 +181,6 @@ def conditional_shape(m) -> config.ConditionalShape:
 
 def post_processing(m) -> config.PostProcessing:
     n = m.batch_non_max_suppression
-    if not 0 <= n.iou_threshold <= 1:
-        raise ConfigError(f"batch_non_max_suppression.iou_threshold is {n.iou_threshold}; it must be from 0 to 1.")
-    if n.soft_nms_sigma < 0:
-        raise ConfigError(f"batch_non_max_suppression.soft_nms_sigma is {n.soft_nms_sigma}; it is from 0.")
     if n.max_detections_per_class > n.max_total_detections:
         raise ConfigError("batch_non_max_suppression: max_detections_per_class is above max_total_detections.")
     if n.use_class_agnostic_nms and n.max_classes_per_detection > 1:
@@ -190,6 +230,51 @@ def points(m):
     if not found or list(found) != sorted(found, key=lambda p: p[0]):
         raise ConfigError("calibration_config: the x_y_pairs of a curve are at least one, in the order of their x.")
     return found
+
+
+# Sizes that follow from several numbers
+
+
+def check_size(model, path: str, picture_size: tuple[int, int] | None) -> None:
+    """Raises ConfigError for pictures, anchors or answers of a model that fill a memory. path: the model's."""
+    size = largest_input(model.resizer, picture_size)
+    ranges.check_pixels(f"{path}.image_resizer: a picture", *size)
+    proposals, classes = 0, model.num_classes + 1
+    if isinstance(model, config.FasterRcnn):
+        proposals = model.first_stage.nms.max_total
+        side = max(model.crop_size, model.pool_kernel, *getattr(model.heads, "crop_size", (1,)))
+        ranges.check_samples(f"{path}: first_stage_max_proposals by initial_crop_size", proposals * side**2)
+        ranges.check_scores(f"{path}: first_stage_max_proposals by num_classes", proposals * classes)
+    if anchors := getattr(model, "anchors", None):
+        count = sum(anchors_of_maps(anchors, *size))
+        ranges.check_anchors(f"{path}.anchor_generator", count)
+        ranges.check_scores(f"{path}: anchors by num_classes", count * (1 if proposals else classes))
+
+
+def largest_input(resizer: config.Resizer, picture_size: tuple[int, int] | None) -> tuple[int, int]:
+    """(height, width) at the most; (1, 1) where pictures decide."""
+    if isinstance(resizer, config.FixedShape):
+        return resizer.height, resizer.width
+    if isinstance(resizer, config.KeepAspectRatio):
+        return resizer.max_dimension, resizer.max_dimension
+    return picture_size or (1, 1)
+
+
+def anchors_of_maps(anchors: config.Anchors, height: int, width: int) -> Iterator[int]:
+    """About how many anchors each map has, rather too many."""
+
+    def places(stride: int) -> int:
+        return (height // stride + 1) * (width // stride + 1)
+
+    if isinstance(anchors, config.MultiscaleAnchors):
+        each = len(anchors.aspect_ratios) * anchors.scales_per_octave
+        yield ranges.pyramid_anchors(height, width, anchors.min_level, anchors.max_level, each)
+    elif isinstance(anchors, config.GridAnchors):
+        yield places(8) * len(anchors.scales) * len(anchors.aspect_ratios)
+    elif isinstance(anchors, config.SsdAnchors):
+        yield from (places(8 << i) * (len(anchors.aspect_ratios) + 2) for i in range(anchors.num_layers))
+    else:
+        yield from (places(8 << i) * len(sizes) for i, sizes in enumerate(anchors.base_sizes))
 
 
 def one_of(message, oneof, choices, *more):

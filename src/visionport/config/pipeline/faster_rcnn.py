@@ -42,10 +42,6 @@ def refuse(m) -> None:
     """Raises for what the reference refuses, and for what is not supported."""
     if m.num_classes < 1:
         raise ConfigError("model.faster_rcnn.num_classes must be at least 1.")
-    if m.number_of_stages not in (1, 2, 3):
-        raise ConfigError(
-            f"model.faster_rcnn.number_of_stages is {m.number_of_stages}: proposals need 1, detections 2, masks 3."
-        )
     features = m.output_final_box_features or m.output_final_box_rpn_features
     if m.HasField("context_config") and not rfcn(m) and (m.number_of_stages == 3 or features):
         raise UnsupportedError(
@@ -88,6 +84,7 @@ def pyramid(m, api: str) -> config.SsdFeatureExtractor:
     """The fields that SSD's pyramids have; what is left out is the reference's default, not the message's."""
     if not m.HasField("conv_hyperparams"):
         raise ConfigError(f"feature_extractor.conv_hyperparams must be set for {m.type}.")
+    common.check_levels(m.fpn, "feature_extractor.fpn")
     levels = (m.fpn.min_level, m.fpn.max_level) if m.HasField("fpn") else (2, 6)
     return config.SsdFeatureExtractor(
         type=m.type,
@@ -107,8 +104,6 @@ def anchors(m):
 
 
 def first_stage(m, api: str) -> two_stage.FirstStage:
-    if not 0 <= m.first_stage_nms_iou_threshold <= 1:
-        raise ConfigError(f"first_stage_nms_iou_threshold is {m.first_stage_nms_iou_threshold}; it is from 0 to 1.")
     # Its convolution ends in relu6 whatever the config says.
     hyper = dataclasses.replace(
         common.hyperparams(m.first_stage_box_predictor_conv_hyperparams, api), activation="relu6"
@@ -170,8 +165,6 @@ def context(m, api: str) -> two_stage.Context:
             "context_config: max_num_context_features, context_feature_length and attention_bottleneck_dimension are "
             "from 1."
         )
-    if m.attention_temperature == 0:
-        raise ConfigError("context_config.attention_temperature is 0; it divides.")
     heads, layers = m.num_attention_heads, m.num_attention_layers
     more = m.use_self_attention or m.self_attention_in_sequence or not m.use_long_term_attention
     if api == "tf2" and (more or heads > 1 or layers > 1):

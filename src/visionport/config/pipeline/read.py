@@ -8,11 +8,13 @@ from google.protobuf import text_format
 
 from visionport import config
 from visionport.config.center_net import KEYPOINT_LABEL_MAP
-from visionport.config.labels import find_labels, left_out, no_labels, read_label_map
+from visionport.config.labels import find_labels, left_out, no_labels, not_read, read_label_map
 from visionport.config.lineage import LINEAGES
 from visionport.config.model import COMMON_INPUTS
 from visionport.config.pipeline.center_net import center_net
+from visionport.config.pipeline.common import check_size
 from visionport.config.pipeline.faster_rcnn import faster_rcnn
+from visionport.config.pipeline.ranges import check_ranges
 from visionport.config.pipeline.ssd import ssd
 from visionport.config.pipeline.text import Pipeline, read_pipeline
 from visionport.errors import ConfigError, OptionError, UnsupportedError
@@ -40,8 +42,10 @@ def read(
     message = getattr(pipeline.message.model, kind)
     api = api_of(kind, message)
     try:
+        check_ranges(message, f"model.{kind}")
         rewritten = quantized(pipeline.message, kind, api)
         model = MODELS[kind](message, api, Files(folder=pipeline.path.parent, keypoint_label_map=keypoint_label_map))
+        check_size(model, f"model.{kind}", picture_size)
     except (ConfigError, UnsupportedError) as e:
         raise type(e)(f"{pipeline.path}: {e}") from e
     label_map = find_labels(pipeline, Path(labels) if labels else None)
@@ -63,6 +67,7 @@ def read(
         warnings=(
             *pipeline.warnings,
             *ignored(pipeline.message, api),
+            *(() if labels else not_read(pipeline)),
             *(left_out(label_map, model.num_classes) if label_map else no_labels(pipeline)),
         ),
         source=pipeline,

@@ -6,6 +6,7 @@ from visionport.config.pipeline.common import (
     BOX_CODERS,
     PREDICTORS,
     RESIZERS,
+    check_levels,
     hyperparams,
     one_of,
     post_processing,
@@ -40,6 +41,7 @@ def ssd(m, api: str) -> config.Ssd:
 
 
 def ssd_feature_extractor(m, api: str) -> config.SsdFeatureExtractor:
+    check_levels(m.fpn, "model.ssd.feature_extractor.fpn")
     return config.SsdFeatureExtractor(
         type=m.type,
         depth_multiplier=m.depth_multiplier,
@@ -65,6 +67,7 @@ def bifpn(m) -> config.Bifpn:
     methods = ("sum", "weighted_sum", "attention", "fast_attention")
     if m.combine_method not in methods:
         raise ConfigError(f"bifpn.combine_method is {m.combine_method!r}; choose one of: {', '.join(methods)}.")
+    check_levels(m, "model.ssd.feature_extractor.bifpn")
     return config.Bifpn(
         min_level=m.min_level,
         max_level=m.max_level,

@@ -4,8 +4,10 @@ What decides inference is read strictly. What only training reads may hold anyth
 warning, since many people have such files, two of the published ones included.
 """
 
+import os
 import re
-from bisect import bisect_left
+from array import array
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,11 +17,14 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from visionport.downloads import check_download
-from visionport.errors import ConfigError, VisionportError, nearest
+from visionport.errors import ConfigError, VisionportError, nearest, shortened
+from visionport.filetypes import read_file
 
 STRICT = {"model", "graph_rewriter"}  # the sections that change inference
 OBSOLETE = {("SsdFeatureExtractor", "batch_norm_trainable")}  # (message, field) of older schemas, training only
+MOST_BYTES = 4 << 20  # of a file; the largest label maps that people have are of 1 MB, configs of 40 kB
 MOST_SKIPPED = 100  # a file with more mistakes than this is no config
+MOST_TOLD = 20  # of them
 UNSET = "PATH_TO_BE_CONFIGURED"  # what published configs hold in place of a path
 
 
@@ -63,6 +68,18 @@ def label_map_paths(pipeline: Pipeline) -> list[str]:
     return [path for path in paths if path and path != UNSET]
 
 
+def lies_near(path: Path, folder: Path) -> bool:
+    """Whether a file that a config names is below its folder or the working directory, links resolved.
+
+    A config may be a stranger's: it must not make others of the user's files appear in what is exported.
+    """
+    try:
+        real = path.resolve()
+        return any(real.is_relative_to(base.resolve()) for base in (folder, Path()))
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a name that cannot be one
+        return False
+
+
 # The schema
 
 
@@ -94,22 +111,22 @@ def find_pipeline(path: Path) -> Path:
     if not configs:
         raise ConfigError(f"{path}: this directory holds no pipeline.config and no other *.config. Name the file.")
     if len(configs) > 1:
-        names = ", ".join(config.name for config in configs)
+        names = ", ".join(config.name for config in configs[:10]) + ", ..." * (len(configs) > 10)
         raise ConfigError(f"{path}: this directory holds several configs. Name one: {names}")
     return configs[0]
 
 
 def read_text(path: Path, what: str, error: type[VisionportError]) -> str:
     """The text of a file, newlines as "\\n"; `error` with a reason when it cannot be text that somebody wrote."""
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike is_dir, takes any name
         raise error(f"{path}: this is a directory, not a {what}. Name the file.")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise error(f"{path}: no such {what}: there is no directory {path.parent}.")
-    if not path.exists():
+    if not os.path.exists(path):
         names = [other.name for other in path.parent.iterdir()]
         raise error(f"{path}: no such {what}{nearest(path.name, names) or f'. Is it elsewhere than in {path.parent}?'}")
     try:
-        data = path.read_bytes()
+        data = read_file(path, limit=MOST_BYTES, error=error)
     except OSError as failure:
         raise error(f"{path}: this {what} cannot be read: {failure.strerror or failure}.") from None
     check_download(data, path, what, error)
@@ -139,7 +156,7 @@ def refuse_other_kinds(path: Path, text: str) -> None:
     elif path.suffix.lower() in (".yaml", ".yml") or looks_like_yaml(code):
         kind = "YAML"
         next_step = "TF Official Vision models take it with --experiment NAME --config-file FILE."
-    elif re.match(r"item\s*:?\s*[{<]", code):
+    elif re.match(r"item\s*(:\s*)?[{<]", code):
         kind, next_step = "a label map", "Give it with --labels, and the pipeline.config here."
     if kind:
         raise ConfigError(f"{path}: this is {kind}, not the protobuf text of a pipeline.config. {next_step}")
@@ -156,39 +173,87 @@ def merge_text(
     lenient: skip mistakes outside of the STRICT sections, and obsolete fields; otherwise all is strict.
     where: the file's path, or the name of the option that the text came from.
     """
-    warnings = []
-    while True:
+    merged = type(message)()
+    try:
+        text_format.Merge(text, merged)
+    except text_format.ParseError as failure:
+        pieces = Pieces(text, where, lenient=lenient, error=error)
         merged = type(message)()
-        merged.CopyFrom(message)
-        try:
-            text_format.Merge(text, merged)
-        except text_format.ParseError as failure:
-            outline = Outline(text)
-            at = outline.offset(failure.GetLine() or 1, failure.GetColumn() or 1)
-            if "parse string" in str(failure):  # text that is no UTF-8, as from "C:\2019": noticed one token late
-                at = outline.starts[max(0, bisect_left(outline.starts, at) - 1)]
-            culprit = outline.culprit(at)
-            reason = _reason(culprit, message.DESCRIPTOR, outline, at) or _own_words(failure)
-            if (
-                culprit is None
-                or not lenient
-                or len(warnings) >= MOST_SKIPPED
-                or not _can_skip(culprit, message.DESCRIPTOR, outline, at)
-            ):
-                at = culprit.start if culprit and culprit.bare else at
-                raise error(f"{_place(where, *outline.position(at))}: {reason}") from None
-            place = _place(where, *outline.position(culprit.start))
-            snippet = " ".join(text[culprit.start : culprit.end].split())
-            snippet = snippet if len(snippet) <= 60 else f"{snippet[:57]}..."
-            warnings.append(f"{place}: skipped `{snippet}`, which only training reads: {reason}")
-            blank = re.sub(r"[^\n]", " ", text[culprit.start : culprit.end])
-            text = text[: culprit.start] + blank + text[culprit.end :]
-        else:
-            message.CopyFrom(merged)
-            return warnings
+        pieces.merge(pieces.outline.root.children, merged)
+        if not pieces.skipped:  # each statement by itself is right
+            place = pieces.outline.position(pieces.outline.place_of(failure, pieces.outline.root))
+            raise error(f"{_place(where, *place)}: {shortened(_own_words(failure))}") from None
+        message.MergeFrom(merged)
+        return pieces.warnings()
+    message.MergeFrom(merged)
+    return []
 
 
-@dataclass
+class Pieces:
+    """Text with mistakes, merged statement by statement: of one that text_format refuses, its own statements.
+
+    So a text is parsed once for each level of it, however many mistakes are skipped.
+    """
+
+    def __init__(self, text: str, where: str, *, lenient: bool, error: type[VisionportError]):
+        self.text, self.where, self.lenient, self.error = text, where, lenient, error
+        self.outline = Outline(text)
+        self.skipped: list[str] = []
+
+    def merge(self, statements: "list[Statement]", into: Message, root=None) -> None:
+        """root: the descriptor of the whole text's message; None: into's."""
+        root = root or into.DESCRIPTOR
+        for statement in statements:
+            part = type(into)()
+            try:
+                text_format.Merge(self.text[statement.start : statement.end], part)
+            except text_format.ParseError as failure:
+                self.mend(statement, part := type(into)(), failure, root)
+            into.MergeFrom(part)
+
+    def mend(self, statement: "Statement", part: Message, failure: text_format.ParseError, root) -> None:
+        """Merge what is right in a statement; skip it where none of its own statements is to blame."""
+        at = self.outline.place_of(failure, statement)
+        culprit = self.outline.culprit(at) or statement
+        if culprit.start < statement.start:  # a bare word before it, skipped already
+            culprit = statement
+        before = len(self.skipped)
+        if culprit is not statement and (below := _below(part, statement.name)) is not None:
+            self.merge(statement.children, below, root)
+        if len(self.skipped) == before:
+            part.Clear()
+            self.skip(culprit, at, root, failure)
+
+    def skip(self, culprit: "Statement", at: int, root, failure: text_format.ParseError) -> None:
+        """Raises where the mistake may not be skipped."""
+        reason = _reason(culprit, root, self.outline, at) or shortened(_own_words(failure))
+        may = self.lenient and len(self.skipped) < MOST_SKIPPED and _can_skip(culprit, root, self.outline, at)
+        if not may:
+            at = culprit.start if culprit.bare else at
+            raise self.error(f"{_place(self.where, *self.outline.position(at))}: {reason}") from None
+        place = _place(self.where, *self.outline.position(culprit.start))
+        snippet = shortened(" ".join(self.text[culprit.start : min(culprit.end, culprit.start + 1000)].split()), 60)
+        self.skipped.append(f"{place}: skipped `{snippet}`, which only training reads: {reason}")
+
+    def warnings(self) -> list[str]:
+        more = len(self.skipped) - MOST_TOLD
+        note = [f"{self.where}: {more} more statements that only training reads were skipped"] if more > 0 else []
+        return [*self.skipped[:MOST_TOLD], *note]
+
+
+def _below(message: Message, name: str) -> Message | None:
+    """The message that a statement of that name in `message` fills; None where it is none."""
+    known = message.DESCRIPTOR.fields_by_name.get(name)
+    if known is None or known.message_type is None or known.message_type.GetOptions().map_entry:
+        return None
+    if known.is_repeated:
+        return getattr(message, name).add()
+    below = getattr(message, name)
+    below.SetInParent()
+    return below
+
+
+@dataclass(slots=True)
 class Statement:
     """`name: value` or `name { children }` in protobuf text: text[start:end]; bare when it has no value."""
 
@@ -201,7 +266,11 @@ class Statement:
 
     def path(self) -> list[str]:
         """The names from the top level down to this one."""
-        return [*self.parent.path(), self.name] if self.parent else []
+        names, statement = [], self
+        while statement.parent:
+            names.append(statement.name)
+            statement = statement.parent
+        return names[::-1]
 
 
 class Outline:
@@ -213,29 +282,32 @@ class Outline:
 
     def __init__(self, text: str):
         self.text = text
-        self.tokens = [match for match in self.token.finditer(text) if match[0][0] != "#"]
-        self.starts = [match.start() for match in self.tokens]
+        self.starts, self.ends = array("I"), array("I")  # of the tokens
+        for match in self.token.finditer(text):
+            if text[match.start()] != "#":
+                self.starts.append(match.start())
+                self.ends.append(match.end())
         self.root = Statement("", 0, len(text) + 1)
         self.unclosed = self._fill(self.root)
 
     def _fill(self, root: Statement) -> Statement | None:
         """Hang all statements under `root`; returns the innermost one that is never closed."""
         parent, i = root, 0
-        while i < len(self.tokens):
+        while i < len(self.starts):
             kind = self._kind(i)
             if kind in ",;" and parent.children:
-                parent.children[-1].end = self.tokens[i].end()
+                parent.children[-1].end = self.ends[i]
                 i += 1
             elif kind in "}>" and parent is not root:
-                parent.end = self.tokens[i].end()
+                parent.end = self.ends[i]
                 parent, i = parent.parent or root, i + 1
             else:
                 start, name_end = i, self._list_end(i) if kind == "[" else i + 1
                 value = name_end + (self._kind(name_end) == ":")
                 end = self._value_end(value, colon=value > name_end)
-                name = self.text[self.tokens[start].start() : self.tokens[name_end - 1].end()]
-                stop = self.tokens[end - 1].end()
-                statement = Statement(name, self.tokens[start].start(), stop, parent, bare=end <= value)
+                name = self.text[self.starts[start] : self.ends[name_end - 1]]
+                stop = self.ends[end - 1]
+                statement = Statement(name, self.starts[start], stop, parent, bare=end <= value)
                 parent.children.append(statement)
                 i = end
                 if not statement.bare and self._kind(value) in "{<":
@@ -245,18 +317,18 @@ class Outline:
 
     def _kind(self, i: int) -> str:
         """Token i if punctuation, '"' for a string, "w" for a word, "$" past the end."""
-        if i >= len(self.tokens):
+        if i >= len(self.starts):
             return "$"
-        first = self.tokens[i][0][0]
+        first = self.text[self.starts[i]]
         return first if first in "{}<>[]:;," else '"' if first in "\"'" else "w"
 
     def _list_end(self, i: int) -> int:
         depth = 0
-        for j in range(i, len(self.tokens)):
+        for j in range(i, len(self.starts)):
             depth += (self._kind(j) in "[{<") - (self._kind(j) in "]}>")
             if depth == 0:
                 return j + 1
-        return len(self.tokens)
+        return len(self.starts)
 
     def _value_end(self, i: int, colon: bool) -> int:
         """The index after the value that begins at token i (after its opening bracket), or i when there is none."""
@@ -267,15 +339,18 @@ class Outline:
             while self._kind(i) == '"':
                 i += 1
             return i
-        number = kind == "w" and self.tokens[i][0][0] in "+-0123456789"
+        number = kind == "w" and self.text[self.starts[i]] in "+-0123456789"
         return i + (kind in "{<" or number or (colon and kind == "w"))
 
-    def offset(self, line: int, column: int) -> int:
-        """The place in the text of a line and column, both from 1."""
-        start = 0
-        for _ in range(line - 1):
-            start = self.text.find("\n", start) + 1
-        return start + column - 1
+    def place_of(self, failure: text_format.ParseError, statement: Statement) -> int:
+        """The place in the text of an error in one of its statements."""
+        at = statement.start
+        for _ in range((failure.GetLine() or 1) - 1):
+            at = self.text.find("\n", at) + 1
+        at += (failure.GetColumn() or 1) - 1
+        if "parse string" in str(failure):  # text that is no UTF-8, as from "C:\2019": noticed one token late
+            at = self.starts[max(0, bisect_left(self.starts, at) - 1)]
+        return at
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column, both from 1, of a place in the text."""
@@ -291,9 +366,11 @@ class Outline:
 
     def _innermost(self, offset: int) -> Statement:
         found = self.root
-        while inner := next((child for child in found.children if child.start <= offset < child.end), None):
-            found = inner
-        return found
+        while True:
+            i = bisect_right(found.children, offset, key=lambda child: child.start) - 1
+            if i < 0 or offset >= found.children[i].end:
+                return found
+            found = found.children[i]
 
 
 def _can_skip(culprit: Statement, root, outline: Outline, offset: int) -> bool:
@@ -323,11 +400,11 @@ def _reason(culprit: Statement | None, root, outline: Outline, offset: int) -> s
     """What is wrong at `offset` and what next, or "" to leave it to text_format's own words."""
     value = outline.token.match(outline.text, offset)
     if value and value[0][0] in "\"'" and (len(value[0]) == 1 or value[0][-1] != value[0][0]):
-        return f"the string {value[0]} has no closing quote on its line"
+        return f"the string {shortened(value[0])} has no closing quote on its line"
     unclosed = outline.unclosed
     if unclosed and offset >= outline.starts[-1]:
         line, _ = outline.position(unclosed.start)
-        return f'the text ends before the "{unclosed.name} {{" of line {line} is closed: is a "}}" missing?'
+        return f'the text ends before the "{shortened(unclosed.name)} {{" of line {line} is closed: is a "}}" missing?'
     owner = _owner(culprit.path(), root) if culprit else None
     if culprit is None or owner is None:
         return ""
@@ -338,13 +415,13 @@ def _reason(culprit: Statement | None, root, outline: Outline, offset: int) -> s
         if (owner.name, culprit.name) in OBSOLETE:
             return f"{message}.{culprit.name} is an obsolete field"
         if not re.match(r"[\w\[]", culprit.name):
-            return f'a "{culprit.name}" too many'
+            return f'a "{shortened(culprit.name)}" too many'
         if not near and culprit.name in root.fields_by_name:
             near = '; it belongs at the top level: is a "}" missing above?'
         elif not near and len(owner.fields) <= 12:
             near = f"; it has: {_fields_of(owner)}"
         near = near or "; is it in the wrong place?"
-        return f'{message} has no field "{culprit.name}"{near}'
+        return f'{message} has no field "{shortened(culprit.name)}"{near}'
     if culprit.bare:
         return f"{message}.{culprit.name} has no value"
     if offset == culprit.start or not value or value[0] in "}>":
@@ -352,10 +429,10 @@ def _reason(culprit: Statement | None, root, outline: Outline, offset: int) -> s
     if known.enum_type:
         values = known.enum_type.values_by_name
         near = nearest(value[0].upper(), values) or f"; it has: {', '.join(values)}"
-        return f'{known.enum_type.name} (for {message}.{culprit.name}) has no value "{value[0]}"{near}'
+        return f'{known.enum_type.name} (for {message}.{culprit.name}) has no value "{shortened(value[0])}"{near}'
     if known.message_type is None and ":" not in outline.text[culprit.start : offset]:
         return f'{message}.{culprit.name} needs a ":" before its value'
-    return f"{message}.{culprit.name} takes {KINDS[known.cpp_type]}, not {value[0]}"
+    return f"{message}.{culprit.name} takes {KINDS[known.cpp_type]}, not {shortened(value[0])}"
 
 
 KINDS = {

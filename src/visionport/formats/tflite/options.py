@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from visionport.config.ranges import DETECTIONS, check_option
 from visionport.errors import OptionError
 from visionport.formats.options import changed, option
 from visionport.tflite.kinds import CALIBRATED, QUANTIZATIONS
@@ -124,8 +125,7 @@ class TfliteOptions:
             "--classes-per-detection": self.classes_per_detection,
         }
         for name, value in numbers.items():
-            if value is not None and value < 1:
-                raise OptionError(f"{name} {value}: at least 1.")
+            check_option(name, value, DETECTIONS)
         if self.classes_per_detection > 1:
             raise OptionError(
                 f"--classes-per-detection {self.classes_per_detection}: the op then counts places, not rows, so that "
