@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from visionport import __version__, memory
-from visionport.commands.common import FAULT, WRONG, show
+from visionport import __version__, memory, signals, streams
+from visionport.commands.common import FAULT, GONE, WRONG, show
 from visionport.commands.convert import convert
 from visionport.commands.demo import demo
 from visionport.commands.edit import edit
@@ -19,6 +19,7 @@ from visionport.commands.inspect import inspect
 from visionport.commands.predict import predict
 from visionport.commands.verify import verify
 from visionport.errors import MismatchError, VisionportError
+from visionport.streams import open_errors
 from visionport.terminal import guard, paragraph
 
 SHOWN = 7  # rows of a table below an error, so that it has ten lines; `inspect --config` shows more
@@ -61,6 +62,10 @@ class Commands(click.Group):
     def list_commands(self, ctx):
         return list(self.commands)
 
+    def main(self, *args, **kwargs):
+        with signals.taken(), signals.ending(), told():
+            return super().main(*args, **kwargs)
+
     def invoke(self, ctx):
         with told():
             return super().invoke(ctx)
@@ -71,10 +76,16 @@ def told():
     """Errors as text and exit statuses; nothing that files hold is printed raw."""
     guard_streams()
     try:
-        yield
+        try:
+            yield
+        except SystemExit:
+            streams.finish()
+            raise
+        streams.finish()
     except KeyboardInterrupt:
-        print("interrupted: nothing was written.", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)  # click's own status for it is 1
+        raise signals.Interrupted(signal.SIGINT) from None  # click's own status for it is 1
+    except streams.StreamError as e:
+        tell_stream(e)
     except click.NoSuchOption as e:
         if e.option_name in OLD_FLAGS:
             e.message = f"{e.option_name} is a flag of other scripts. {OLD_FLAGS[e.option_name]}"
@@ -85,6 +96,8 @@ def told():
     except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         raise  # click's own
     except Exception as e:
+        if number := signals.caught():  # an import that it cut fails in other words
+            raise signals.Interrupted(number) from None
         if os.environ.get("VISIONPORT_TRACEBACK"):
             raise
         print(f"error: {paragraph(words(e))}", file=sys.stderr)
@@ -92,7 +105,17 @@ def told():
             from visionport.inspection.fit import short_table
 
             show(short_table([vars(p) for p in e.problems], SHOWN), error=True)
-        sys.exit(WRONG if isinstance(e, VisionportError) or getattr(e, "filename", None) else FAULT)
+        wrong = isinstance(e, (VisionportError, UnicodeEncodeError)) or getattr(e, "filename", None)
+        sys.exit(WRONG if wrong else FAULT)
+
+
+def tell_stream(error: streams.StreamError) -> None:
+    """Standard output took no more: no harm where its reader has read enough."""
+    streams.abandon()
+    if error.gone:
+        sys.exit(GONE)
+    print(f"error: standard output cannot be written: {error}. Make room, or send it elsewhere.", file=sys.stderr)
+    sys.exit(WRONG)
 
 
 def tell_usage(error: click.UsageError) -> None:
@@ -111,6 +134,8 @@ def words(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}."
     if memory.is_short(error):
         return memory.in_words()
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        return f"{error.object[:200]!r}: this name is not UTF-8, and TensorFlow cannot open it. Rename it."
     import traceback
 
     place = traceback.extract_tb(error.__traceback__)[-1]
@@ -149,12 +174,11 @@ def main():
     shows that it gives the checkpoint's own answers.
 
     Exit status: 0 done and verified; 1 an artifact disagrees (inspect --config: they do not fit); 2 the request or
-    an input is wrong; 3 visionport itself failed; 130 interrupted by Ctrl-C.
+    an input is wrong; 3 visionport itself failed; 130, 143, 129 interrupted by Ctrl-C, kill or a closed terminal;
+    141 the reader of its output is gone.
     """
     if not {"-v", "--verbose"} & set(sys.argv):
         mute_tensorflow()
-    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:  # so that temporary folders go
-        signal.signal(number, lambda caught, _: sys.exit(128 + caught))
 
 
 def mute_tensorflow():
@@ -165,7 +189,7 @@ def mute_tensorflow():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    sys.stderr = open_errors(os.dup(2), sys.stderr)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)

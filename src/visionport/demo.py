@@ -53,9 +53,11 @@ def run(out: Path, *, model: str = "tf2", overwrite: bool, run_export) -> None:
             timed=True,
         )
         run_export(options)
+        from visionport import manifest
         from visionport.prediction import load, predict
 
         drawn = predict(out, pictures[:1], draw=True, draw_dir=out)[0]
+        manifest.add(out, Path(drawn["drawn"]))
         predictor = load(out)
         found = predictor.asker.task.describe(predictor(pictures[0]), predictor.labels)
     print(f"\nFound in {Path(drawn['image']).name}: {found}.")

@@ -14,6 +14,7 @@ from visionport.errors import CheckpointError
 from visionport.formats import format_of
 from visionport.inputs import preprocessing, side_inputs
 from visionport.inputs.types import check_model, split_name
+from visionport.json_files import write_json
 from visionport.lineage import CHECKS, REPORT, names_beside, write_counts, write_lineage
 from visionport.options import Options
 from visionport.progress import Progress, size_of, size_text
@@ -134,7 +135,7 @@ def export(options: Options, progress: Progress | None = None, extras: Sequence[
             with progress.stage("verify"):
                 found = verify_artifacts(model, options, folder, content, pictures)
             notes += found.notes
-            manifest.write_json(folder / CHECKS, record(found.checks))
+            write_json(folder / CHECKS, record(found.checks))
         with progress.stage("write report"):
             from visionport.report.views import write_report
 

@@ -67,6 +67,16 @@ def check_file(path: str | os.PathLike, error: type[VisionportError] = InputErro
     check_mode(mode, path, error)
 
 
+def check_name(path: str | os.PathLike, error: type[VisionportError] = InputError) -> None:
+    """Raises `error` for a name that is no text, which TensorFlow and LiteRT do not take."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise error(
+            f"{path}: this name is not UTF-8, and TensorFlow cannot open it. Rename it, or the folder that it lies in."
+        ) from None
+
+
 def check_mode(mode: int, path: str | os.PathLike, error: type[VisionportError]) -> None:
     if what := SPECIAL.get(stat.S_IFMT(mode)):
         raise error(

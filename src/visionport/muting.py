@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+from visionport.streams import open_errors
 from visionport.terminal import Guarded, guard
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -49,7 +50,7 @@ def _redirect() -> Callable[[], None]:
         return lambda: None
     if python and same:
         python.flush()
-        ours = os.fdopen(os.dup(there), "w", buffering=1)
+        ours = open_errors(os.dup(there), python)
         sys.stderr = guard(ours) if isinstance(python, Guarded) else ours
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

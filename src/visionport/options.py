@@ -8,6 +8,7 @@ from visionport.checkpoint.find import locate
 from visionport.checkpoint.selection import Selection
 from visionport.config.ranges import BATCH, check_image_size, check_option
 from visionport.errors import OptionError
+from visionport.filetypes import check_name
 from visionport.formats import BY_OPTION, asked_for, check_names
 from visionport.formats.opencv_options import OpencvOptions
 from visionport.formats.saved_model_options import SavedModelOptions
@@ -72,7 +73,7 @@ class Options(OpencvOptions, TfliteOptions, SavedModelOptions):
     def files(self) -> list[Path]:
         """The files and folders that are read."""
         given = (self.config, *self.config_files, self.checkpoint, self.labels, self.keypoint_label_map, *self.images)
-        return [path for path in given if path]
+        return [path for path in (*given, self.calibration, self.evaluate) if path]
 
     @property
     def config_request(self) -> dict[str, Any]:
@@ -126,4 +127,7 @@ class Options(OpencvOptions, TfliteOptions, SavedModelOptions):
             raise OptionError(f"--score-threshold {self.score_threshold}: from 0 to below 1.")
         check_option("--batch", self.batch, BATCH)
         check_image_size(self.image_size)
+        for path in (self.checkpoint, self.out, self.calibration, self.evaluate):
+            if path:
+                check_name(path, OptionError)
         locate(self.checkpoint)  # what is no checkpoint is told before TensorFlow is imported

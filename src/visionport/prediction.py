@@ -1,5 +1,7 @@
 """Any artifact asked about pictures: `visionport.load` and `visionport.predict`."""
 
+import io
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from visionport import manifest
-from visionport.errors import ArtifactError, InputError, OptionError
-from visionport.filetypes import PICTURE, kind_of_file
+from visionport import filetypes, manifest
+from visionport.errors import ArtifactError, InputError, OptionError, OutputError
+from visionport.filetypes import PICTURE, check_name, kind_of_file, open_file, read_file
 from visionport.formats.base import Asker, SignatureInfo
 from visionport.inputs import pictures, side_inputs
 from visionport.lineage import LABELS
-from visionport.staging import MANIFEST, is_export
+from visionport.staging import MANIFEST, check_file, identity, is_export, write_file
 from visionport.tasks import task_of
 from visionport.tasks.base import Answer, Task, files_of, read_picture
+
+MOST_LABELS = 1 << 24  # bytes of labels.txt
 
 Picture = str | os.PathLike | np.ndarray  # a file, or uint8 [h, w, 3], RGB
 
@@ -115,6 +119,8 @@ def load(
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such artifact or export directory.")
+    check_name(path)
+    filetypes.check_file(path)
     folder = next((p for p in (path, *path.parents[:2]) if is_export(p)), None)
     if is_tflite(path) and not (folder and artifacts_at(path, folder, manifest.read(folder))):
         return load_alone(path, format, side_inputs)
@@ -127,7 +133,7 @@ def load(
         )
     content = manifest.read(folder)
     chosen = choose_artifact(path, folder, content, format)
-    file = folder / chosen["path"]
+    file = manifest.place_of(folder, chosen["path"])
     if not file.exists():
         raise ArtifactError(f"{file} is named by {folder / MANIFEST} but is not there. Export again.")
     task = task_of(content.get("model", {}).get("task", "detection"))
@@ -164,7 +170,7 @@ def artifacts_at(path: Path, folder: Path, content: Mapping[str, Any]) -> list[M
 def is_tflite(path: Path) -> bool:
     if not path.is_file():
         return False
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return path.suffix == ".tflite" or file.read(8)[4:] == b"TFL3"
 
 
@@ -182,8 +188,11 @@ def load_alone(path: Path, kind: str | None, sides) -> Predictor:
 
 def read_labels(folder: Path, first: int = 1) -> dict[int, str]:
     """Class number -> name, from labels.txt; empty without it. first: the number of its first line."""
-    path = folder / LABELS
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    path = manifest.place_of(folder, LABELS)
+    try:
+        lines = read_file(path, limit=MOST_LABELS).decode("utf-8").splitlines() if path.is_file() else []
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8, so the classes' names cannot be read. Export again.") from None
     return {i: name for i, name in enumerate(lines, first) if name != "???"}
 
 
@@ -195,6 +204,7 @@ def predict(
     min_score: float = 0.3,
     draw: bool = False,
     draw_dir: str | os.PathLike | None = None,
+    overwrite: bool = False,
     side_inputs: str | os.PathLike | None = None,
     exif: bool = True,
     skip: Callable[[InputError], None] | None = None,
@@ -202,14 +212,19 @@ def predict(
     """For each picture {image, width, height, and the task's answer}, as `visionport predict` prints them.
 
     images: files, folders of pictures, patterns such as "photos/*.jpg". With `draw`, also writes IMAGE_detections.png
-    (of a detector) beside it or in draw_dir. exif: pictures are turned as their EXIF data says, see inputs/pictures.py.
-    skip: is told what is wrong with a picture, and the others are answered; without it, the first error is raised.
+    (of a detector) beside it or in draw_dir; overwrite: what was drawn before is replaced. exif: pictures are turned as
+    their EXIF data says, see inputs/pictures.py. skip: is told what is wrong with a picture, and the others are
+    answered; without it, the first error is raised.
     """
     given = [Path(image) for image in ([images] if isinstance(images, (str, os.PathLike)) else images)]
     check_order(Path(path), given)
     predictor = load(path, format=format, side_inputs=side_inputs)
     task, out = predictor.asker.task, []
-    for file in find_pictures(task, given, skip):
+    files = find_pictures(task, given, skip)
+    drawing = Drawing(Path(path), files, Path(draw_dir) if draw_dir else None, overwrite=overwrite)
+    for file in files if draw else ():
+        drawing.check(file, task.noun)
+    for file in files:
         try:
             picture = read_picture(task, file, exif=exif)
             answer = predictor(picture)
@@ -222,14 +237,44 @@ def predict(
         predictor.check(answer)
         record = {"image": str(file), **task.record(answer, predictor.labels, picture.shape[-3:-1], min_score)}
         if draw:
-            folder = Path(draw_dir) if draw_dir else file.parent
-            folder.mkdir(parents=True, exist_ok=True)
             for ending, image in files_of(task, picture, answer, predictor.labels, min_score).items():
-                target = folder / f"{file.stem}_{ending}.png"
-                image.save(target)
+                target = drawing.write(file, ending, image)
                 record["drawn" if ending == task.noun else ending] = str(target)
         out.append(record)
     return out
+
+
+class Drawing:
+    """Where pictures are drawn to, each a file of its own."""
+
+    def __init__(self, artifact: Path, files: Sequence[Path], folder: Path | None, *, overwrite: bool):
+        """folder: None for beside each picture."""
+        self.artifact, self.folder, self.overwrite = artifact, folder, overwrite
+        self.read = {identity(file) for file in files}
+        self.targets: dict[tuple[Path, str], Path] = {}
+        self.taken: set[Path] = set()
+
+    def target(self, file: Path, ending: str) -> Path:
+        """STEM_ENDING.png; of pictures from several folders with one name, the second is STEM-2_ENDING.png."""
+        if (file, ending) not in self.targets:
+            stems = itertools.chain([file.stem], (f"{file.stem}-{number}" for number in itertools.count(2)))
+            names = ((self.folder or file.parent) / f"{stem}_{ending}.png" for stem in stems)
+            self.targets[file, ending] = next(name for name in names if name not in self.taken)
+            self.taken.add(self.targets[file, ending])
+        return self.targets[file, ending]
+
+    def check(self, file: Path, ending: str) -> None:
+        """Raises OutputError where the picture could not be drawn."""
+        target = self.target(file, ending)
+        if target.exists() and identity(target) in self.read:
+            raise OutputError(f"{target} is one of the pictures. Name a --draw-dir where none of them lies.")
+        check_file(target, overwrite=self.overwrite, inputs=[self.artifact], option="--draw-dir")
+
+    def write(self, file: Path, ending: str, image) -> Path:
+        self.check(file, ending)
+        data = io.BytesIO()
+        image.save(data, "PNG")
+        return write_file(self.target(file, ending), [data.getvalue()], overwrite=self.overwrite, option="--draw-dir")
 
 
 def check_order(path: Path, images: Sequence[Path]) -> None:

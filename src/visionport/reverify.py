@@ -9,11 +9,13 @@ from typing import Any
 from visionport import manifest
 from visionport.config import read_config
 from visionport.config.lineage import LINEAGES
-from visionport.errors import InputError, OutputError
+from visionport.errors import InputError
 from visionport.exporter import check_metric, verify_artifacts
+from visionport.filetypes import check_name
 from visionport.inputs import side_inputs
 from visionport.options import Options
 from visionport.progress import Progress
+from visionport.staging import check_file
 from visionport.tasks import task_of
 from visionport.verification.checks import Check, agree
 from visionport.verification.summary import Verdict, conclude
@@ -50,12 +52,13 @@ def verify(
     *,
     evaluate: str | os.PathLike | None = None,
     report: str | os.PathLike | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Verification:
     """Runs each artifact of an export against the model built from its own checkpoint and config.
 
     images: pictures to compare on; bundled ones by default. evaluate: labelled pictures, a TFRecord. report: a file for
-    the report of this verification, with its date and what a picture takes on this machine.
+    the report of this verification, with its date and what a picture takes on this machine; overwrite: it may be there.
 
     Raises InputError for what is not an export, or whose files are not those that were written.
     """
@@ -65,6 +68,7 @@ def verify(
             f"{directory} is a file. verify wants the export directory, where the checkpoint lies beside it; "
             "`visionport inspect` and `visionport predict` take the file."
         )
+    check_name(directory)
     content = manifest.read(directory)
     task = task_of(content["model"].get("task", "detection"))
     labelled = Path(evaluate) if evaluate else None
@@ -72,10 +76,11 @@ def verify(
         check_metric(task, labelled)
     progress = progress or Progress()
     target = Path(report) if report else None
-    if target and target.exists():
-        raise OutputError(f"--report {target} is there already. Name another file, or remove it.")
+    if target:
+        read = [directory, *map(Path, images), *([labelled] if labelled else [])]
+        check_file(target, overwrite=overwrite, inputs=read, option="--report")
     with progress.stage("check files"):
-        changed = [n for n, record in content["files"].items() if not same(directory / n, record)]
+        changed = [n for n, record in content["files"].items() if not same(directory, n, record)]
     if changed:
         raise InputError(
             f"{directory}: not the files that were exported (missing or changed): {', '.join(changed[:5])}"
@@ -93,7 +98,8 @@ def verify(
     if target:
         from visionport.report.views import write_report
 
-        write_report(target, directory, content, found, pictures, config, config.warnings, timed=True, own=bool(images))
+        how = {"timed": True, "own": bool(images), "overwrite": overwrite}
+        write_report(target, directory, content, found, pictures, config, config.warnings, **how)
     return Verification(
         checks=found.checks,
         notes=found.notes,
@@ -132,6 +138,7 @@ def options_of(directory: Path, content: Mapping[str, Any], evaluate: Path | Non
     )
 
 
-def same(path: Path, record) -> bool:
+def same(directory: Path, name: str, record) -> bool:
     """Whether a file is the one that the manifest has recorded."""
+    path = manifest.place_of(directory, name)
     return path.is_file() and path.stat().st_size == record["size"] and manifest.file_record(path) == record

@@ -1,10 +1,14 @@
 """What commands share: help in groups, types of options, printing, exit statuses."""
 
 import sys
+from pathlib import Path
 
 import click
 
+from visionport.filetypes import check_file
+
 DONE, DISAGREES, WRONG, FAULT = 0, 1, 2, 3
+GONE = 128 + 13  # by SIGPIPE, as others end whose output nobody reads
 
 # The groups of --help, in their order, and whose options are in each; all others are under "Options".
 GROUPS = {
@@ -22,8 +26,19 @@ GROUPS = {
 GROUP_OF = {flag: group for group, flags in GROUPS.items() for flag in flags.split()}
 
 
+WRITTEN = ("out", "report", "draw_dir")  # parameters of commands
+
+
 class Command(click.Command):
-    """A command whose --help shows its options in groups."""
+    """A command whose --help shows its options in groups, and whose files are files."""
+
+    def invoke(self, ctx):
+        """Refuses pipes and devices before anything is read; where it writes, staging.py does."""
+        for name, value in ctx.params.items():
+            for path in value if isinstance(value, tuple) else (value,):
+                if isinstance(path, Path) and name not in WRITTEN:
+                    check_file(path)
+        return super().invoke(ctx)
 
     def format_options(self, ctx, formatter):
         found: dict[str, list[tuple[str, str]]] = {group: [] for group in (*GROUPS, "Options")}
@@ -108,9 +123,9 @@ def stages(*, quiet=False, verbose=False, lasting=True):
 
 
 def print_json(content):
-    import json
+    from visionport.json_files import json_text
 
-    print(json.dumps(content, indent=1, ensure_ascii=False))
+    print(json_text(content))
 
 
 set_option = click.option(

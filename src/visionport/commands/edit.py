@@ -44,13 +44,14 @@ def edit(file, out, outputs, names, overwrite, quiet, **rest):
     from visionport.tflite.contents import read_file
     from visionport.tflite.mend import MendRequest, mend_file
 
-    staging.check_file(out, overwrite=overwrite)
+    inputs = [path for path in (file, rest["labels"]) if path]
+    staging.check_file(out, overwrite=overwrite, inputs=inputs)
     request = MendRequest(outputs=flat(outputs), names=renames(flat(names)), **rest)
     try:
         done = mend_file(read_file(file), request)
     except ArtifactError as e:
         raise ArtifactError(f"{file}: {str(e).rstrip('.')}.") from None
-    staging.write_file(out, [done.data], overwrite=overwrite)
+    staging.write_file(out, [done.data], overwrite=overwrite, inputs=inputs)
     if done.incomplete:
         Progress().warn(done.incomplete)
     if not quiet:

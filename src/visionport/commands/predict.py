@@ -43,15 +43,21 @@ Examples:
     help="Turn pictures as their EXIF data says they were taken; TensorFlow's decoder does not.",
 )
 @click.option("-o", "--out", type=Path, help="Write the JSON there instead of printing it.")
-def predict(artifact, images, kind, min_score, draw, draw_dir, side, exif, out):
+@click.option("--overwrite", is_flag=True, help="Replace the JSON and drawn pictures.")
+def predict(artifact, images, kind, min_score, draw, draw_dir, side, exif, out, overwrite):
     """Detect objects in pictures with an export directory, or any artifact in one. JSON out.
 
     IMAGES are files, folders of pictures, or patterns. One that cannot be read is told and skipped; the exit status is
     then 1, and 2 where none can be read.
     """
     from visionport import prediction as predictor
+    from visionport.json_files import json_text
+    from visionport.staging import check_file, write_file
 
     check_option("--min-score", min_score, FRACTION)
+    read = [artifact, *(path for path in (*images, side) if path and path.is_file())]
+    if out:
+        check_file(out, overwrite=overwrite, inputs=read)
     bad: list[InputError] = []
     with stages(lasting=False).stage("predict"):
         answers = predictor.predict(
@@ -61,6 +67,7 @@ def predict(artifact, images, kind, min_score, draw, draw_dir, side, exif, out):
             min_score=min_score,
             draw=draw or bool(draw_dir),
             draw_dir=draw_dir,
+            overwrite=overwrite,
             side_inputs=side,
             exif=exif,
             skip=bad.append,
@@ -70,15 +77,10 @@ def predict(artifact, images, kind, min_score, draw, draw_dir, side, exif, out):
     for error in bad:
         print(f"skipped: {error}", file=sys.stderr)
     if out:
-        write_answers(out, answers)
+        read += [Path(answer["image"]) for answer in answers]
+        write_file(out, [f"{json_text(answers)}\n".encode()], overwrite=overwrite, inputs=read)
         print(f"{out}  {len(answers)} picture{'s' * (len(answers) != 1)}")
     else:
         print_json(answers)
     if bad:
         sys.exit(DISAGREES)
-
-
-def write_answers(out: Path, answers) -> None:
-    from visionport.manifest import write_json
-
-    write_json(out, answers)

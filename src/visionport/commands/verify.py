@@ -26,10 +26,11 @@ Examples:
     type=Path,
     help="Write the report of this verification there: with its date, and what a picture takes on this machine.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace that file.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @quiet
 @verbose
-def verify(directory, images, evaluate, report, as_json, quiet, verbose):
+def verify(directory, images, evaluate, report, overwrite, as_json, quiet, verbose):
     """Run every artifact of an export directory against the checkpoint in it."""
     from visionport import reverify
     from visionport.progress import time_text
@@ -37,7 +38,8 @@ def verify(directory, images, evaluate, report, as_json, quiet, verbose):
     from visionport.verification.table import verdict_line
 
     progress = stages(quiet=quiet or as_json, verbose=verbose, lasting=verbose)
-    found = reverify.verify(directory, images, evaluate=evaluate, report=report, progress=progress)
+    how = {"report": report, "overwrite": overwrite, "progress": progress}
+    found = reverify.verify(directory, images, evaluate=evaluate, **how)
     if as_json:
         print_json(record(found.checks))
     elif not quiet:

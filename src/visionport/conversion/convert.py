@@ -160,7 +160,7 @@ def run(request: Request, progress: Progress | None = None) -> Conversion:
                 checks = verify_file(data, model, network, feeds, request, progress)
                 if request.quantize in CALIBRATED and request.calibration:
                     layers = measure_losses(data, function, network, feeds, request)
-    staging.write_file(request.out, [data], overwrite=request.overwrite)
+    staging.write_file(request.out, [data], overwrite=request.overwrite, inputs=request.files)
     return Conversion(
         out=request.out,
         size=len(data),

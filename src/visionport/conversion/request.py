@@ -8,6 +8,7 @@ from typing import Any
 
 from visionport import staging
 from visionport.errors import InputError, OptionError
+from visionport.filetypes import check_name
 from visionport.graph.sources import check_source
 from visionport.inputs.calibration import Examples
 from visionport.inputs.quantization import EIGHT_BITS
@@ -62,9 +63,16 @@ class Request:
         if self.quantize_exclude and self.quantize not in EIGHT_BITS:
             raise OptionError(f"--quantize-exclude is for --quantize int8 and uint8, not {self.quantize}.")
         self.check_pixels()
+        for path in self.files:
+            check_name(path)
         if isinstance(self.source, Path):
             check_source(self.source)
-        staging.check_file(self.out, overwrite=self.overwrite)
+        staging.check_file(self.out, overwrite=self.overwrite, inputs=self.files)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files and folders that are read."""
+        return [p for p in (self.source, self.calibration, self.labels, self.verify_input) if isinstance(p, Path)]
 
     def check_pixels(self) -> None:
         """What is asked of the input."""

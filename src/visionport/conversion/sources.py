@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from visionport.errors import InputError, OptionError, UnsupportedError, nearest
 from visionport.graph import edit, sources
+from visionport.staging import scratch
 from visionport.tflite.checks import first_line
 
 
@@ -40,8 +40,8 @@ def open_model(request) -> Iterator[Model]:
     if request.tags or request.signature:
         raise OptionError("tags and signature are of SavedModels: a function or a Keras model has none.")
     if is_keras(given):
-        with tempfile.TemporaryDirectory() as folder:
-            yield choose_ends(open_keras(given, Path(folder)), request)
+        with scratch() as folder:
+            yield choose_ends(open_keras(given, folder), request)
         return
     yield choose_ends(open_function(make_concrete(given)), request)
 

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from visionport.errors import OptionError, nearest
+from visionport.errors import InputError, OptionError, nearest
 
 if TYPE_CHECKING:
     from visionport.formats.base import Format
@@ -25,6 +25,9 @@ def asked_for() -> list[str]:
 
 
 def format_of(name: str) -> "Format":
+    """The format of that name; raises InputError for an unknown one."""
+    if name not in FORMATS:
+        raise InputError(f"the format {name!r} is not known{nearest(name, FORMATS)}. Known: {', '.join(FORMATS)}.")
     return importlib.import_module(FORMATS[name]).FORMAT
 
 

@@ -1,14 +1,15 @@
 """Any TensorFlow model to one graph of constants: a SavedModel, or a GraphDef or MetaGraph with a checkpoint."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from visionport import staging
-from visionport.errors import OptionError
+from visionport.checkpoint.find import locate
+from visionport.errors import CheckpointError, OptionError
 from visionport.graph import decide, edit
 from visionport.graph.sources import Source, list_sinks, open_source
 
@@ -35,6 +36,15 @@ class GraphRequest:
 
     def open(self) -> Source:
         return open_source(Path(self.source), self.checkpoint, self.tags, self.signature, self.initializers)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files and folders that are read."""
+        given = self.checkpoint or (self.source.with_suffix("") if self.source.suffix == ".meta" else None)
+        try:
+            return [self.source, *([locate(given)[0]] if given else [])]
+        except CheckpointError:  # whoever opens it says so
+            return [self.source]
 
     def trim(self, source: Source) -> "Trimmed":
         """What is wanted of the source's graph."""
@@ -195,12 +205,12 @@ def output_type(graph, tensor: str) -> int:
     return edit.import_tensors(graph, [tensor])[tensor].dtype.base_dtype.as_datatype_enum
 
 
-def write_graph(graph, target: Path, *, overwrite: bool = False) -> Path:
-    """Writes .pb, or text where the name ends in .pbtxt."""
+def write_graph(graph, target: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> Path:
+    """Writes .pb, or text where the name ends in .pbtxt. inputs: what was read, and is not overwritten."""
     from google.protobuf import text_format
 
     parts = [text_format.MessageToString(graph).encode()] if Path(target).suffix == ".pbtxt" else serialize_graph(graph)
-    return staging.write_file(Path(target), parts, overwrite=overwrite)
+    return staging.write_file(Path(target), parts, overwrite=overwrite, inputs=inputs)
 
 
 def serialize_graph(graph) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 from visionport import staging
 from visionport.checkpoint.selection import Selection
 from visionport.errors import OptionError
+from visionport.filetypes import check_name
 from visionport.graph.freeze import GraphRequest, write_graph
 from visionport.graph.freeze import freeze as freeze_graph
 
@@ -70,6 +71,8 @@ def freeze(
         constants=dict(constants or {}),
     )
     out = Path(out)
+    for path in (*request.files, out):
+        check_name(path)
     if unfrozen or selection:
         from visionport.graph import unfreeze
 
@@ -79,7 +82,7 @@ def freeze(
                 "(--unfrozen, --freeze, --keep)."
             )
         return Freezing(out=out, variables=unfreeze.unfreeze(request, out, selection=selection))
-    staging.check_file(out, overwrite=overwrite)
+    staging.check_file(out, overwrite=overwrite, inputs=request.files)
     frozen = freeze_graph(request, optimize=optimize)
-    write_graph(frozen.graph, out, overwrite=overwrite)
+    write_graph(frozen.graph, out, overwrite=overwrite, inputs=request.files)
     return Freezing(out=out, variables=frozen.variables, inputs=frozen.inputs, outputs=frozen.outputs)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from visionport import terminal
 from visionport.progress import size_text, time_text
+from visionport.staging import write_file
 from visionport.verification.checks import Check
 from visionport.verification.summary import Row, notes_of, pictures_of, show_bound, show_number, summarize, verdict_of
 
@@ -114,9 +115,10 @@ class Report:
     command: str = ""  # that makes it again
 
 
-def write_report(path: Path, report: Report) -> None:
+def write_report(path: Path, report: Report, *, overwrite: bool = False) -> None:
     """Write `report` to `path` as one HTML file, which needs no other."""
-    Path(path).write_bytes(render(report).encode(errors="backslashreplace"))
+    page = render(report).encode(errors="backslashreplace")
+    write_file(Path(path), [page], overwrite=overwrite, option="--report")
 
 
 def render(report: Report) -> str:

@@ -33,12 +33,13 @@ def write_report(
     timed: bool = False,
     own: bool | None = None,
     layers=(),
+    overwrite: bool = False,
 ):
     """Writes the report of an export in `folder`.
 
     content: the manifest's. pictures: name -> uint8 [h, w, 3]. timed: with the date and what a picture takes here, so
     that the page is another each time. own: the pictures are the user's; None: as the manifest's options say.
-    layers: what each needs, see graph/flops.py; none where nothing was counted.
+    layers: what each needs, see graph/flops.py; none where nothing was counted. overwrite: the page may be there.
     """
     task, model, options = task_of(config.task), content["model"], content["options"]
     own = bool(options["images"]) if own is None else own
@@ -63,7 +64,7 @@ def write_report(
         date=time.strftime("%Y-%m-%d %H:%M %Z") if timed else "",
         command=command_of(options),
     )
-    page.write_report(path, report)
+    page.write_report(path, report, overwrite=overwrite)
 
 
 def view_layers(layers, most: int = 20) -> tuple[tuple[str, str, str], ...]:

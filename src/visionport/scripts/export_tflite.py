@@ -3,7 +3,6 @@
 import glob
 import itertools
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from visionport.inputs.quantization import EIGHT_BITS
 from visionport.options import Options
 from visionport.scripts import official
 from visionport.scripts.flags import Flag, call, print_command, start
-from visionport.staging import is_export, write_file
+from visionport.staging import check_file, is_export, scratch, write_file
 
 FLAGS = (
     official.EXPERIMENT,
@@ -113,11 +112,12 @@ def convert_weights(flags, source: Path, quantize: str, input_type: str | None) 
     request = official.requested(flags, exported_size(source))
     records = recorded(read_config(**request)) if quantize in EIGHT_BITS else []
     out = Path(flags.tflite_path)
-    with tempfile.TemporaryDirectory() as folder:
+    check_file(out, overwrite=True, inputs=[source, *records[:1]])
+    with scratch() as folder:
         options = Options(
             **request,
             checkpoint=source,
-            out=Path(folder) / "exported",
+            out=folder / "exported",
             formats=("tflite",),
             quantize=quantize,
             calibration=records[0] if records else None,
@@ -125,7 +125,7 @@ def convert_weights(flags, source: Path, quantize: str, input_type: str | None) 
         )
         print_command("export", words(replace(options, out=out.with_suffix(""))))
         done = export(options)
-        write_file(out, [(options.out / done.artifacts[0].path).read_bytes()], overwrite=True)
+        write_file(out, [(options.out / done.artifacts[0].path).read_bytes()], overwrite=True, inputs=[source])
     print(f"{out}  {out.stat().st_size / 1e6:.1f} MB")
     show(table(done.checks))
 

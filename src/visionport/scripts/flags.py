@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from visionport import signals, streams
 from visionport.errors import OptionError, nearest
 
 WORDS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
@@ -118,10 +119,12 @@ def call(title: str, flags: Sequence[Flag], run: Callable[[SimpleNamespace], Non
 
 def start(main: Callable[[], None]) -> None:
     """A script's `main`, as a program of its own."""
-    from visionport.cli import mute_tensorflow
+    with signals.process():
+        streams.open_standard()
+        from visionport.cli import mute_tensorflow
 
-    mute_tensorflow()
-    main()
+        mute_tensorflow()
+        main()
 
 
 def print_command(command: str, options: Sequence[tuple[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from visionport import staging
 from visionport.errors import InputError, OptionError
 from visionport.graph import freeze, sources
 from visionport.scripts.flags import Flag, call, print_command, start
@@ -69,12 +70,13 @@ def run(flags) -> None:
         outputs=listed(flags.output_node_names),
         initializers=listed(flags.initializer_nodes),
     )
+    staging.check_file(Path(flags.output_graph), overwrite=True, inputs=request.files)
     frozen = freeze.freeze(
         request,
         clear_devices=flags.clear_devices,
         frozen=lambda name: (not allowed or name in allowed) and name not in denied,
     )
-    freeze.write_graph(frozen.graph, Path(flags.output_graph), overwrite=True)
+    freeze.write_graph(frozen.graph, Path(flags.output_graph), overwrite=True, inputs=request.files)
     print(f"{flags.output_graph}  {frozen.variables} variables frozen")
 
 

@@ -1,7 +1,6 @@
 """The TFLite format: which architecture's module writes the file, and what all files have in common."""
 
 import importlib
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -20,6 +19,7 @@ from visionport.inputs import preprocessing as pre
 from visionport.inputs.preprocessing import describe, prepare
 from visionport.inputs.quantization import quantized
 from visionport.progress import Progress
+from visionport.staging import scratch
 from visionport.tflite import checks, layers, metadata, nms, preprocessing, trial
 from visionport.tflite.contents import read_contents
 from visionport.tflite.edit import SIGNATURE
@@ -158,8 +158,8 @@ class Tflite(Format):
     def layers(self, model, options, path: Path, content: Mapping[str, Any], pictures) -> list[layers.Layer]:
         """What integer quantisation costs each layer, on `pictures` (uint8 [h, w, 3]); the worst loss first."""
         plain = {"quantize": "none", "calibration": None, "tflite_input": None, "quantize_exclude": ()}
-        with tempfile.TemporaryDirectory() as folder:
-            exact = self.write(model, (), replace(options, **plain), Path(folder)).read_bytes()
+        with scratch() as folder:
+            exact = self.write(model, (), replace(options, **plain), folder).read_bytes()
         how = content["preprocessing"]
         if self.reading(model, (), options).type == "pixels":
             how = pre.without_normalization(how)
