@@ -13,6 +13,7 @@ import numpy as np
 from visionport import filetypes, manifest
 from visionport.errors import ArtifactError, InputError, OptionError, OutputError
 from visionport.filetypes import PICTURE, check_name, kind_of_file, open_file, read_file
+from visionport.formats import format_of
 from visionport.formats.base import Asker, SignatureInfo
 from visionport.inputs import pictures, side_inputs
 from visionport.lineage import LABELS
@@ -107,12 +108,17 @@ def read_input(task: Task, image: Picture) -> np.ndarray:
 
 
 def load(
-    path: str | os.PathLike, *, format: str | None = None, side_inputs: str | os.PathLike | None = None
+    path: str | os.PathLike,
+    *,
+    format: str | None = None,
+    side_inputs: str | os.PathLike | None = None,
+    allow_unsafe_ops: bool = False,
 ) -> Predictor:
     """An artifact, ready to be asked: an export directory, one of its artifacts, or any TFLite detector.
 
     format: which artifact of a directory; the first by default. side_inputs: an .npz with what the model takes besides
-    the picture, for all pictures; zeros by default.
+    the picture, for all pictures; zeros by default. allow_unsafe_ops: ops that read files or do something else outside
+    of a graph may run, of a file that you trust.
 
     Raises InputError for what is no artifact, OptionError where the directory has no such format.
     """
@@ -137,6 +143,8 @@ def load(
     if not file.exists():
         raise ArtifactError(f"{file} is named by {folder / MANIFEST} but is not there. Export again.")
     task = task_of(content.get("model", {}).get("task", "detection"))
+    if not allow_unsafe_ops:
+        format_of(chosen["format"]).check_foreign(file)
     asker = manifest.open_artifact(folder, content, chosen, task, read_sides(side_inputs, content))
     labels = read_labels(folder, content.get("model", {}).get("label_id_offset", 1))
     return Predictor(path=file, format=chosen["format"], labels=labels, asker=asker)
@@ -208,17 +216,18 @@ def predict(
     side_inputs: str | os.PathLike | None = None,
     exif: bool = True,
     skip: Callable[[InputError], None] | None = None,
+    allow_unsafe_ops: bool = False,
 ) -> list[dict[str, Any]]:
     """For each picture {image, width, height, and the task's answer}, as `visionport predict` prints them.
 
     images: files, folders of pictures, patterns such as "photos/*.jpg". With `draw`, also writes IMAGE_detections.png
     (of a detector) beside it or in draw_dir; overwrite: what was drawn before is replaced. exif: pictures are turned as
     their EXIF data says, see inputs/pictures.py. skip: is told what is wrong with a picture, and the others are
-    answered; without it, the first error is raised.
+    answered; without it, the first error is raised. allow_unsafe_ops: as of `load`.
     """
     given = [Path(image) for image in ([images] if isinstance(images, (str, os.PathLike)) else images)]
     check_order(Path(path), given)
-    predictor = load(path, format=format, side_inputs=side_inputs)
+    predictor = load(path, format=format, side_inputs=side_inputs, allow_unsafe_ops=allow_unsafe_ops)
     task, out = predictor.asker.task, []
     files = find_pictures(task, given, skip)
     drawing = Drawing(Path(path), files, Path(draw_dir) if draw_dir else None, overwrite=overwrite)

@@ -12,6 +12,7 @@ from visionport.config.lineage import LINEAGES
 from visionport.errors import InputError
 from visionport.exporter import check_metric, verify_artifacts
 from visionport.filetypes import check_name
+from visionport.formats import format_of
 from visionport.inputs import side_inputs
 from visionport.options import Options
 from visionport.progress import Progress
@@ -53,12 +54,14 @@ def verify(
     evaluate: str | os.PathLike | None = None,
     report: str | os.PathLike | None = None,
     overwrite: bool = False,
+    allow_unsafe_ops: bool = False,
     progress: Progress | None = None,
 ) -> Verification:
     """Runs each artifact of an export against the model built from its own checkpoint and config.
 
     images: pictures to compare on; bundled ones by default. evaluate: labelled pictures, a TFRecord. report: a file for
     the report of this verification, with its date and what a picture takes on this machine; overwrite: it may be there.
+    allow_unsafe_ops: ops that read files or do something else outside of a graph may run, of an export that you trust.
 
     Raises InputError for what is not an export, or whose files are not those that were written.
     """
@@ -91,6 +94,8 @@ def verify(
     pictures = task.examples([Path(p) for p in images], config.picture_size)
     with progress.stage("import TensorFlow"):
         import tensorflow as _  # noqa: F401
+    for artifact in content["artifacts"] if not allow_unsafe_ops else ():
+        format_of(artifact["format"]).check_foreign(directory / artifact["path"])
     with progress.stage("build model"):
         model = rebuild(config, options, content)
     with progress.stage("verify"):

@@ -14,7 +14,7 @@ GONE = 128 + 13  # by SIGPIPE, as others end whose output nobody reads
 GROUPS = {
     "Input": """--config --experiment --config-file --params-override --config-override --checkpoint --ema --labels
         --keypoint-label-map --side-input --side-inputs --meta --inputs --outputs --set --tag --signature
-        --input-arrays --output-arrays --input-shape""",
+        --input-arrays --output-arrays --input-shape --allow-unsafe-ops""",
     "Output": """--out --format --input --output --input-name --image-size --batch --freeze --keep --unfrozen --rename
         --optimize --tpu-alias --opencv --flops --overwrite --merge --timed --draw --draw-dir --min-score
         --input-type --allow-select-tf-ops --allow-custom-ops""",
@@ -134,6 +134,11 @@ set_option = click.option(
     multiple=True,
     metavar="NAME=VALUE",
     help="Fix an input: true, 0.5, [1,2] or @FILE.npy. What that decides goes, training nodes too. Repeatable.",
+)
+allow_unsafe_ops = click.option(
+    "--allow-unsafe-ops",
+    is_flag=True,
+    help="Run ops that read files or do something else outside of the graph. Only for what you trust.",
 )
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 verbose = click.option(

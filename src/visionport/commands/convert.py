@@ -9,6 +9,7 @@ from visionport.commands.common import (
     DISAGREES,
     Command,
     Listed,
+    allow_unsafe_ops,
     flat,
     quiet,
     set_option,
@@ -67,6 +68,7 @@ Examples:
     help="An input's shape; -1 keeps a size open; repeatable. Default: its own, with a batch of 1.",
 )
 @set_option
+@allow_unsafe_ops
 @click.option("--quantize", type=click.Choice(QUANTIZATIONS), default="none", show_default=True, help="As of export.")
 @click.option(
     "--quantize-exclude",

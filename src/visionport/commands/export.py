@@ -1,7 +1,9 @@
 """`visionport export`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -152,10 +154,15 @@ Examples:
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 @click.option("--merge", is_flag=True, help="Put it into a directory of other files, and overwrite none of them.")
+@click.option(
+    "--allow-unsafe-ops",
+    is_flag=True,
+    help="With --meta: run ops that read files or do something else outside of the graph. Only for what you trust.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was done for programs.")
 @quiet
 @verbose
-def export(folder, formats, inputs, meta, sources, ends, constants, as_json, quiet, verbose, **rest):
+def export(folder, formats, inputs, meta, sources, ends, constants, allow_unsafe_ops, as_json, quiet, verbose, **rest):
     """Write a checkpoint's artifacts, and verify them.
 
     FOLDER holds the checkpoint and its config, and the labels if they are known: it stands for --config and
@@ -165,6 +172,8 @@ def export(folder, formats, inputs, meta, sources, ends, constants, as_json, qui
 
     if constants and not meta:
         raise OptionError("--set fixes inputs of a graph given by --meta. Leave it out.")
+    if allow_unsafe_ops and not meta:
+        raise OptionError("--allow-unsafe-ops is for a graph given by --meta. Leave it out.")
     if (sources or ends) and not meta:
         raise OptionError("--inputs and --outputs name nodes of a graph given by --meta. An input type is --input.")
     if folder:
@@ -174,7 +183,8 @@ def export(folder, formats, inputs, meta, sources, ends, constants, as_json, qui
         if not rest[name]:
             raise click.UsageError(f"Missing option '--{name}'.")
     if meta:
-        export_meta(meta, flat(sources), flat(ends), parse_constants(constants), quiet, rest)
+        graph = {"inputs": flat(sources), "outputs": flat(ends), "constants": parse_constants(constants)}
+        export_meta(meta, graph | {"allow_unsafe_ops": allow_unsafe_ops}, quiet, rest)
         return
     lists = {"formats": formats, "inputs": inputs} | {name: rest.pop(name) for name in list_fields()}
     run_export(Options(**{k: unique(flat(v)) for k, v in lists.items()}, **rest), quiet, verbose, as_json=as_json)
@@ -192,8 +202,8 @@ def in_folder(folder: Path, given, meta) -> dict:
     return {**given, **{name: given[name] or value for name, value in found.items()}}
 
 
-def export_meta(meta: Path, inputs, outputs, constants, quiet: bool, rest) -> None:
-    """`--meta`: a SavedModel with variables of any TF1 graph."""
+def export_meta(meta: Path, graph: Mapping[str, Any], quiet: bool, rest) -> None:
+    """`--meta`: a SavedModel with variables of any TF1 graph. graph: a GraphRequest's arguments."""
     from visionport.graph import unfreeze
     from visionport.graph.freeze import GraphRequest
 
@@ -204,15 +214,14 @@ def export_meta(meta: Path, inputs, outputs, constants, quiet: bool, rest) -> No
         raise OptionError(f"{', '.join(wrong)}: not for --meta, which takes a graph as it is. Leave it out.")
     selection = Selection(freeze=rest["freeze"], keep=rest["keep"])
     selection.check()
-    request = GraphRequest(
-        source=meta, checkpoint=rest["checkpoint"], inputs=inputs, outputs=outputs, constants=constants
-    )
+    request = GraphRequest(source=meta, checkpoint=rest["checkpoint"], **graph)
     count = unfreeze.export_meta(request, rest["out"], selection=selection)
     if not quiet:
         print(f"{rest['out'] / unfreeze.NAME}  {count} variables")
 
 
 FOR_META = ("meta", "checkpoint", "out", "sources", "ends", "constants", "freeze", "keep", "quiet", "verbose")
+FOR_META += ("allow_unsafe_ops",)
 
 
 def run_export(options: Options, quiet: bool, verbose: bool, extras=(), *, as_json: bool = False):

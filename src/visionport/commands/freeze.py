@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from visionport.commands.common import Command, Listed, flat, quiet, set_option
+from visionport.commands.common import Command, Listed, allow_unsafe_ops, flat, quiet, set_option
 from visionport.errors import OptionError
 
 
@@ -42,6 +42,7 @@ Examples:
 )
 @click.option("--rename", "names", type=Listed(), multiple=True, metavar="OLD=NEW", help="Other names of nodes.")
 @set_option
+@allow_unsafe_ops
 @click.option("--optimize", is_flag=True, help="Fold constants and simplify, with ops that every loader knows.")
 @click.option("--unfrozen", is_flag=True, help="Write a SavedModel with all variables instead.")
 @click.option(
@@ -69,6 +70,7 @@ def freeze(
     outputs,
     names,
     constants,
+    allow_unsafe_ops,
     optimize,
     unfrozen,
     freeze_,
@@ -95,6 +97,7 @@ def freeze(
         freeze=freeze_,
         keep=keep,
         overwrite=overwrite,
+        allow_unsafe_ops=allow_unsafe_ops,
     )
     if not quiet:
         print(done)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from visionport.commands.common import DISAGREES, Command, print_json, stages
+from visionport.commands.common import DISAGREES, Command, allow_unsafe_ops, print_json, stages
 from visionport.config.ranges import FRACTION, check_option
 from visionport.errors import InputError
 from visionport.formats import FORMATS
@@ -42,9 +42,10 @@ Examples:
     show_default=True,
     help="Turn pictures as their EXIF data says they were taken; TensorFlow's decoder does not.",
 )
+@allow_unsafe_ops
 @click.option("-o", "--out", type=Path, help="Write the JSON there instead of printing it.")
 @click.option("--overwrite", is_flag=True, help="Replace the JSON and drawn pictures.")
-def predict(artifact, images, kind, min_score, draw, draw_dir, side, exif, out, overwrite):
+def predict(artifact, images, kind, min_score, draw, draw_dir, side, exif, allow_unsafe_ops, out, overwrite):
     """Detect objects in pictures with an export directory, or any artifact in one. JSON out.
 
     IMAGES are files, folders of pictures, or patterns. One that cannot be read is told and skipped; the exit status is
@@ -71,6 +72,7 @@ def predict(artifact, images, kind, min_score, draw, draw_dir, side, exif, out, 
             side_inputs=side,
             exif=exif,
             skip=bad.append,
+            allow_unsafe_ops=allow_unsafe_ops,
         )
     if bad and not answers:
         raise InputError("\n".join(map(str, bad)))

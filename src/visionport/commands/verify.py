@@ -5,7 +5,18 @@ from pathlib import Path
 
 import click
 
-from visionport.commands.common import DISAGREES, DONE, Command, print_json, quiet, show, show_checks, stages, verbose
+from visionport.commands.common import (
+    DISAGREES,
+    DONE,
+    Command,
+    allow_unsafe_ops,
+    print_json,
+    quiet,
+    show,
+    show_checks,
+    stages,
+    verbose,
+)
 
 
 @click.command(
@@ -27,10 +38,11 @@ Examples:
     help="Write the report of this verification there: with its date, and what a picture takes on this machine.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace that file.")
+@allow_unsafe_ops
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @quiet
 @verbose
-def verify(directory, images, evaluate, report, overwrite, as_json, quiet, verbose):
+def verify(directory, images, evaluate, report, overwrite, allow_unsafe_ops, as_json, quiet, verbose):
     """Run every artifact of an export directory against the checkpoint in it."""
     from visionport import reverify
     from visionport.progress import time_text
@@ -38,7 +50,7 @@ def verify(directory, images, evaluate, report, overwrite, as_json, quiet, verbo
     from visionport.verification.table import verdict_line
 
     progress = stages(quiet=quiet or as_json, verbose=verbose, lasting=verbose)
-    how = {"report": report, "overwrite": overwrite, "progress": progress}
+    how = {"report": report, "overwrite": overwrite, "allow_unsafe_ops": allow_unsafe_ops, "progress": progress}
     found = reverify.verify(directory, images, evaluate=evaluate, **how)
     if as_json:
         print_json(record(found.checks))

@@ -72,6 +72,7 @@ def convert(
     labels: str | Path | None = None,
     select_tf_ops: bool = False,
     custom_ops: bool = False,
+    allow_unsafe_ops: bool = False,
     verify: bool = True,
     verify_input: str | Path | None = None,
     overwrite: bool = False,
@@ -89,7 +90,8 @@ def convert(
     int16x8. quantize_exclude: TFLite ops, or regular expressions over layers' names, that stay float32. calibration: a
     folder or TFRecord of pictures, or an .npz with an array an input. mean, std: (pixel - mean) / std is what the
     model takes, one number or one a channel. input_type: float, uint8 or int8. labels: a label map, or a name a line.
-    select_tf_ops, custom_ops: keep ops that only TensorFlow runs, or that nobody here knows. verify_input: an .npz with
+    select_tf_ops, custom_ops: keep ops that only TensorFlow runs, or that nobody here knows. allow_unsafe_ops: run
+    ops that read files or do something else outside of the graph, of a file that you trust. verify_input: an .npz with
     an array for every input, to compare on instead of made-up inputs.
 
     Returns a Conversion: `agrees` says whether the file gives the source's answers, `checks` by how much it is off.
@@ -114,6 +116,7 @@ def convert(
         labels=None if labels is None else Path(labels),
         select_tf_ops=select_tf_ops,
         custom_ops=custom_ops,
+        allow_unsafe_ops=allow_unsafe_ops,
         verify=verify,
         verify_input=None if verify_input is None else Path(verify_input),
         overwrite=overwrite,

@@ -10,7 +10,7 @@ import numpy as np
 
 from visionport.conversion.inputs import Given, Pixels
 from visionport.conversion.sources import Model, check_unchanged
-from visionport.errors import OptionError, UnsupportedError
+from visionport.errors import InputError, OptionError, UnsupportedError
 from visionport.graph import decide, edit, register
 from visionport.graph.freeze import trim_graph
 from visionport.tflite.checks import first_line, is_known_op
@@ -192,7 +192,23 @@ def trace_network(network: Network):
     ]
     try:
         # Not tf.function, which keeps parts of TF1's loops in order with what is outside of them.
-        return tf.compat.v1.wrap_function(run, specs)
-    except (ValueError, tf.errors.OpError) as e:
+        function = tf.compat.v1.wrap_function(run, specs)
+    except Exception as e:  # whatever TensorFlow makes of a stranger's graph
         shapes = ", ".join(f"{g.key} {list(g.spec)}" for g in network.inputs)
         raise OptionError(f"the graph does not take {shapes}: {first_line(e)}. See --input-shape.") from None
+    check_sizes(function)
+    return function
+
+
+MOST = 1 << 31  # elements of a tensor: 8 GB of floats
+
+
+def check_sizes(function) -> None:
+    """Raises InputError for a tensor that no machine of ours holds: the file is run beside its source."""
+    for op in function.graph.get_operations():
+        for tensor in op.outputs:
+            count = tensor.shape.num_elements() or 0
+            if count > MOST:
+                raise InputError(
+                    f"{op.name} ({op.type}) makes a tensor of {count} elements, more than any model needs."
+                )

@@ -38,6 +38,7 @@ class Request:
     labels: Path | None = None
     select_tf_ops: bool = False
     custom_ops: bool = False
+    allow_unsafe_ops: bool = False  # those with effects outside of the graph
     verify: bool = True
     verify_input: Path | None = None  # an .npz with an array for every input
     overwrite: bool = False

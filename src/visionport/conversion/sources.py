@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from visionport.errors import InputError, OptionError, UnsupportedError, nearest
-from visionport.graph import edit, sources
+from visionport.graph import edit, effects, sources
+from visionport.graph.values import load_saved_model
 from visionport.staging import scratch
 from visionport.tflite.checks import first_line
 
@@ -32,7 +33,9 @@ def open_model(request) -> Iterator[Model]:
     """The model of a request, with the inputs and outputs that it asks for."""
     given = request.source
     if isinstance(given, Path):
-        source = sources.open_source(given, None, request.tags or None, request.signature)
+        source = sources.open_source(
+            given, None, request.tags or None, request.signature, trusted=request.allow_unsafe_ops
+        )
         if not source.path.is_dir():
             source = dataclasses.replace(source, values=lambda nodes: refuse_variables(given, nodes))
         yield choose_ends(Model(name=str(given), source=source), request)
@@ -72,7 +75,7 @@ def open_keras(model, folder: Path) -> Model:
         model.export(str(folder / "model"), verbose=False)
     except Exception as e:  # whatever a model's own code raises
         raise UnsupportedError(f"{name} gives no SavedModel: {first_line(e)}. Is it built?") from None
-    return Model(name=name, source=sources.open_source(folder / "model"))
+    return Model(name=name, source=sources.open_source(folder / "model", trusted=True))
 
 
 def make_concrete(given: Any):
@@ -131,6 +134,7 @@ def open_function(function) -> Model:
         inputs={t.op.name: t.name for t in constant.inputs},
         outputs=dict(zip(keys(function), (t.name for t in constant.outputs), strict=True)),
         values=lambda nodes: {},
+        trusted=True,
     )
     return Model(name=name, source=source, function=function)
 
@@ -203,16 +207,18 @@ def open_answers(model: Model, tags: Sequence[str]) -> Iterator[Callable[[Mappin
         yield call_function(model)
         return
     import tensorflow as tf
-    from tensorflow.python.saved_model import loader_impl
 
     v1, source = tf.compat.v1, model.source
+    part = edit.part_of(source.graph, map(edit.base, source.outputs.values()))
+    if not source.trusted:
+        effects.refuse(source.path, effects.find_evaluated(source.graph if source.path.is_dir() else part))
     with v1.Session(graph=tf.Graph()) as session:
         if source.path.is_dir():
-            sets = [set(m.meta_info_def.tags) for m in loader_impl.parse_saved_model(str(source.path)).meta_graphs]
+            sets = [set(m.meta_info_def.tags) for m in sources.read_saved_model(source.path).meta_graphs]
             wanted = set(tags or ("serve",))
-            loader_impl.SavedModelLoader(str(source.path)).load(session, wanted if wanted in sets else sets[0])
+            load_saved_model(session, source.path, wanted if wanted in sets else sets[0])
         else:
-            v1.import_graph_def(edit.part_of(source.graph, map(edit.base, source.outputs.values())), name="")
+            edit.import_graph(part)
 
         def run(inputs):
             given = {source.inputs.get(k, edit.full_name(k)): v for k, v in inputs.items()} | dict(model.constants)

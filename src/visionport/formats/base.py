@@ -223,6 +223,9 @@ class Format(abc.ABC):
     def open(self, path: Path, reading: Reading) -> Runner:
         """The artifact at `path` in its own runtime."""
 
+    def check_foreign(self, path: Path) -> None:  # noqa: B027 (most formats hold numbers only)
+        """Raises for an artifact that may not be one of ours, where opening or running it is not safe."""
+
     def missing_package(self) -> str:
         """What must be installed to open it, in words; "" where it can be opened here."""
         return ""

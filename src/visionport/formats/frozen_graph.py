@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from visionport.errors import ArtifactError
 from visionport.formats.base import (
     Format,
     Reading,
@@ -16,6 +17,7 @@ from visionport.formats.base import (
     read_signature,
     rounds,
 )
+from visionport.graph import edit, effects, growth, sources
 from visionport.graph.function import freeze_function
 from visionport.graph.sources import list_unread
 from visionport.inputs import side_inputs
@@ -45,6 +47,11 @@ class FrozenGraph(Format):
         first = signatures[0]
         outputs = tuple(sorted(first.function.structured_outputs))
         return read_signature(first, model, input_name=first.name, name=SIGNATURE, outputs=outputs)
+
+    def check_foreign(self, path: Path) -> None:
+        meta = sources.read_meta_graph(path)
+        effects.refuse(path, effects.find_all(meta.graph_def))
+        growth.check_growth(path, meta.graph_def)
 
     def open(self, path: Path, reading: Reading) -> "FrozenGraphRunner":
         return FrozenGraphRunner(path, reading.outputs)
@@ -90,7 +97,8 @@ class FrozenGraphRunner:
         definition = read_graph_def(path)
         self._graph: Any = tf.Graph()
         with self._graph.as_default():
-            tf.compat.v1.import_graph_def(definition, name="")
+            edit.import_graph(definition)
+        self._path = path
         self._size, self._session = path.stat().st_size, None
         nodes = {n.name: n for n in definition.node}
         sources = [n for n in nodes if nodes[n].op == "Placeholder"]
@@ -111,7 +119,10 @@ class FrozenGraphRunner:
         if self._session is None:
             self._session = tf.compat.v1.Session(graph=self._graph, config=frugal(self._size))
         wanted = {t.name: f"{t.name}:0" for t in self.signatures[signature].outputs}
-        return self._session.run(wanted, {f"{name}:0": value for name, value in feeds.items()})
+        try:
+            return self._session.run(wanted, {f"{name}:0": value for name, value in feeds.items()})
+        except tf.errors.OpError as e:
+            raise ArtifactError(f"{self._path} fails when it is run: {edit.first_line(e)}.") from None
 
     def close(self) -> None:
         if self._session is not None:

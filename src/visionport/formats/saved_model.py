@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from visionport.errors import ArtifactError
 from visionport.formats.base import (
     Format,
     Reading,
@@ -16,6 +17,8 @@ from visionport.formats.base import (
     read_signature,
     rounds,
 )
+from visionport.graph import effects, growth, sources
+from visionport.graph.edit import first_line
 from visionport.graph.saved_model import write
 from visionport.inputs import side_inputs
 from visionport.signatures import PREDICT, sign_heads
@@ -53,6 +56,12 @@ class SavedModel(Format):
 
     def targets(self, options) -> tuple[str, ...]:
         return (place(options).partition("/")[0],) if place(options) != "." else PARTS
+
+    def check_foreign(self, path: Path) -> None:
+        (meta, *_) = sources.read_saved_model(path).meta_graphs
+        effects.refuse(path, effects.find_evaluated(meta.graph_def))
+        effects.check_saved_model(path, meta, signatures=list(meta.signature_def), loaded=True)
+        growth.check_growth(path, meta.graph_def, functions=True)
 
     def open(self, path: Path, reading: Reading) -> "SavedModelRunner":
         return SavedModelRunner(path)
@@ -102,14 +111,21 @@ class SavedModelRunner:
         from visionport.checkpoint.open import open_variables
 
         open_variables(path)
-        self._loaded: Any = tf.saved_model.load(str(path))
+        try:
+            self._loaded: Any = tf.saved_model.load(str(path))
+        except Exception as e:  # whatever TensorFlow makes of a file that may be a stranger's
+            raise ArtifactError(f"{path}: TensorFlow does not load it: {first_line(e)}.") from None
+        self._path = path
         self.signatures: Mapping[str, SignatureInfo] = {s.name: s for s in read_signatures(path)}
 
     def call(self, signature: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         import tensorflow as tf
 
         function = self._loaded.signatures[signature]
-        return {k: v.numpy() for k, v in function(**{k: tf.constant(v) for k, v in feeds.items()}).items()}
+        try:
+            return {k: v.numpy() for k, v in function(**{k: tf.constant(v) for k, v in feeds.items()}).items()}
+        except tf.errors.OpError as e:
+            raise ArtifactError(f"{self._path} fails when it is run: {first_line(e)}.") from None
 
     def close(self) -> None:
         self._loaded = None
@@ -131,7 +147,7 @@ def _tensors(infos) -> tuple[Tensor, ...]:
     return tuple(
         Tensor(
             name=key,
-            dtype=tf.dtypes.as_dtype(infos[key].dtype).name,
+            dtype=tf.dtypes.as_dtype(infos[key].dtype).name if infos[key].dtype else "",
             shape=tuple(d.size if d.size >= 0 else None for d in infos[key].tensor_shape.dim),
         )
         for key in sorted(infos)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from visionport.errors import OptionError, UnsupportedError
-from visionport.graph import edit
+from visionport.errors import InputError, OptionError, UnsupportedError
+from visionport.graph import edit, effects
 from visionport.inputs.arrays import read_array
 
 SWITCHES, MERGES = ("Switch", "RefSwitch", "_SwitchN"), ("Merge", "RefMerge")
@@ -131,6 +131,7 @@ def is_constant(name: str, nodes: Mapping[str, Any], found: dict[str, bool]) -> 
             continue
         definition = op_def_registry.get(node.op)
         bad = node.op in UNKNOWN or node.op.startswith("Placeholder") or definition is None or definition.is_stateful
+        bad = bad or bool(effects.effect_of(node))
         sources = [] if bad else [edit.base(i) for i in node.input if i[0] != "^"]
         waiting = [s for s in sources if s not in found]
         if waiting and not bad:
@@ -156,8 +157,11 @@ def evaluate(graph, tensors: Mapping[str, str]) -> dict[str, Any]:
         node.input[:] = [i for i in node.input if i[0] != "^"]
         queue += {edit.base(i) for i in node.input} - set(queue)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        tf.compat.v1.import_graph_def(part, name="")
-        return session.run({k: edit.full_name(t) for k, t in tensors.items()})
+        edit.import_graph(part)
+        try:
+            return session.run({k: edit.full_name(t) for k, t in tensors.items()})
+        except tf.errors.OpError as e:
+            raise InputError(f"what decides a branch cannot be computed: {edit.first_line(e)}.") from None
 
 
 def find_dead(graph, decided: Mapping[str, Any]) -> set[str]:
@@ -353,7 +357,7 @@ def static_shapes(graph) -> dict[str, list[int | None]]:
     import tensorflow as tf
 
     with tf.Graph().as_default() as whole:
-        tf.compat.v1.import_graph_def(graph, name="")
+        edit.import_graph(graph)
     tensors = [t for op in whole.get_operations() for t in op.outputs]
     return {t.name: t.shape.as_list() for t in tensors if t.shape.rank is not None}
 

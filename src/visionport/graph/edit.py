@@ -6,7 +6,7 @@ A graph here is a GraphDef that these functions change in place, or return anew 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from visionport.errors import OptionError, UnsupportedError, nearest
+from visionport.errors import InputError, OptionError, UnsupportedError, nearest
 from visionport.graph import calls as graph_calls
 
 VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
@@ -163,13 +163,16 @@ def import_tensors(graph, tensors: Iterable[str]) -> dict[str, Any]:
     """{tensor: as TensorFlow imports it}, of NODE or NODE:OUTPUT. Raises for what is none, or needs an unknown op."""
     import tensorflow as tf
 
+    from visionport.graph import effects
+
     wanted = list(tensors)
     if not wanted:
         return {}
     part = part_of(graph, map(base, wanted))
     check_known_ops(part)
+    effects.set_aside_evaluated(part)
     with tf.Graph().as_default() as imported:
-        tf.compat.v1.import_graph_def(part, name="")
+        import_graph(part)
     found = {}
     for tensor in wanted:
         outputs = imported.get_operation_by_name(base(tensor)).outputs
@@ -178,6 +181,21 @@ def import_tensors(graph, tensors: Iterable[str]) -> dict[str, Any]:
             raise OptionError(f"{tensor} is none of the {len(outputs)} outputs of {base(tensor)}.")
         found[tensor] = outputs[index]
     return found
+
+
+def import_graph(graph) -> None:
+    """Imports a GraphDef into TensorFlow's graph of now. Raises InputError where it does not take it."""
+    import tensorflow as tf
+
+    try:
+        tf.compat.v1.import_graph_def(graph, name="")
+    except Exception as e:  # whatever TensorFlow makes of a stranger's graph
+        raise InputError(f"TensorFlow does not take the graph: {first_line(e)}.") from None
+
+
+def first_line(error: Exception) -> str:
+    """Of what TensorFlow says, which may be pages."""
+    return next((s.strip()[:300] for s in str(error).splitlines() if s.strip()), type(error).__name__).rstrip(".")
 
 
 def part_of(graph, kept: Iterable[str]):
@@ -254,9 +272,17 @@ OPTIMIZERS = ("constfold", "arithmetic", "dependency", "pruning")
 
 
 def optimized(graph, kept: Iterable[str], optimizers: Iterable[str] = OPTIMIZERS):
-    """The graph after TensorFlow's own optimizers, none of which makes ops that only TensorFlow knows."""
+    """The graph after TensorFlow's own optimizers, none of which makes ops that only TensorFlow knows.
+
+    Constants are not folded where that would run ops with effects outside, even those that are allowed.
+    """
     from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
     from tensorflow.python.grappler import tf_optimizer
+
+    from visionport.graph import effects
+
+    if any(map(effects.effect_of, graph.node)):
+        optimizers = [name for name in optimizers if name != "constfold"]
 
     meta = meta_graph_pb2.MetaGraphDef()
     meta.graph_def.CopyFrom(graph)
@@ -268,7 +294,10 @@ def optimized(graph, kept: Iterable[str], optimizers: Iterable[str] = OPTIMIZERS
     rewrite.optimizers.extend(optimizers)
     # A frozen graph has no side effects to keep, without which a call of variables is not inlined.
     rewrite.function_optimization = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
-    return tf_optimizer.OptimizeGraph(config, meta)
+    try:
+        return tf_optimizer.OptimizeGraph(config, meta)
+    except Exception as e:  # whatever TensorFlow makes of a stranger's graph
+        raise InputError(f"TensorFlow does not take the graph: {first_line(e)}.") from None
 
 
 def variables(graph) -> dict[str, Any]:

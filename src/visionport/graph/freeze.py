@@ -10,7 +10,7 @@ from typing import Any
 from visionport import staging
 from visionport.checkpoint.find import locate
 from visionport.errors import CheckpointError, OptionError
-from visionport.graph import decide, edit
+from visionport.graph import decide, edit, growth
 from visionport.graph.sources import Source, list_sinks, open_source
 
 
@@ -21,7 +21,8 @@ class GraphRequest:
     source: a SavedModel's folder, or a graph as .pb, .pbtxt or .meta. checkpoint: a graph's; a SavedModel has its own.
     tags, signature: of a SavedModel. inputs: nodes that become placeholders; the signature's otherwise. outputs: nodes
     to keep; the signature's otherwise. names: nodes -> other names for them. constants: nodes -> values that they are
-    fixed to (decide.py). initializers: nodes of a graph to run before its variables are read.
+    fixed to (decide.py). initializers: nodes of a graph to run before its variables are read. allow_unsafe_ops: ops
+    with effects outside of the graph may run (effects.py).
     """
 
     source: Path
@@ -33,9 +34,11 @@ class GraphRequest:
     names: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
     initializers: Sequence[str] = ()
+    allow_unsafe_ops: bool = False
 
     def open(self) -> Source:
-        return open_source(Path(self.source), self.checkpoint, self.tags, self.signature, self.initializers)
+        given = (Path(self.source), self.checkpoint, self.tags, self.signature, self.initializers)
+        return open_source(*given, trusted=self.allow_unsafe_ops)
 
     @property
     def files(self) -> list[Path]:
@@ -147,6 +150,8 @@ def trim_graph(
     placed = edit.cut(graph, fed)
     edit.needed(graph, kept)
     left = {n.name for n in graph.node}
+    if not constants:
+        source.check_effects(graph, kept)
     while True:
         placeholders = [n.name for n in graph.node if n.op == "Placeholder"]
         while constants and decide.drop_branches(graph, kept):
@@ -158,7 +163,9 @@ def trim_graph(
         if not constants or not decide.find_decided(graph):
             break
     if constants:
+        source.check_effects(graph, kept)
         decide.drop_dropout(graph, kept)
+    growth.check_growth(source.path, graph)
     check_fed(graph, kept, [*inputs], placed)
     renamed = {k: v for k, v in renamed.items() if k in left}
     for old, new in names.items():

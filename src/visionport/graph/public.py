@@ -46,6 +46,7 @@ def freeze(
     freeze: Sequence[str] = (),
     keep: Sequence[str] = (),
     overwrite: bool = False,
+    allow_unsafe_ops: bool = False,
 ) -> Freezing:
     """Writes one graph of constants, as `visionport freeze` does; or a SavedModel, where variables stay.
 
@@ -54,7 +55,8 @@ def freeze(
     nodes to feed and to keep; the signature's by default. names: {node: another name}. constants: {node,
     or key of the signature: the value that it is fixed to}; what that decides goes. optimize: constants are folded.
     unfrozen: all variables stay. freeze, keep: regular expressions over variables' names, see `visionport freeze
-    --help`.
+    --help`. allow_unsafe_ops: ops that read files or do something else outside of the graph may run and be in what is
+    written, of a file that you trust.
 
     Raises VisionportError, and then writes nothing.
     """
@@ -69,6 +71,7 @@ def freeze(
         outputs=tuple(outputs),
         names=dict(names or {}),
         constants=dict(constants or {}),
+        allow_unsafe_ops=allow_unsafe_ops,
     )
     out = Path(out)
     for path in (*request.files, out):

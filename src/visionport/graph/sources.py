@@ -1,6 +1,6 @@
 """Where a graph comes from: a SavedModel, or a GraphDef or MetaGraphDef with a checkpoint."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from visionport.downloads import check_download
 from visionport.errors import InputError, OptionError, UnsupportedError, nearest
 from visionport.filetypes import POINTER, WEB_PAGE, kind_of_file
-from visionport.graph import edit
+from visionport.graph import edit, effects, growth, soundness
 from visionport.graph.values import from_checkpoint, from_saved_model, initialized, restored
 
 SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
@@ -20,7 +20,7 @@ class Source:
     """A model to freeze. inputs and outputs: key -> tensor name, of its signature; empty where it has none.
 
     values: variables' nodes -> their arrays, by the nodes' names. signature: its name. trainable: the nodes' names of
-    variables that were trained; None where nothing says so.
+    variables that were trained; None where nothing says so. trusted: ops with effects outside may run.
     """
 
     path: Path
@@ -30,12 +30,20 @@ class Source:
     values: Callable[[Sequence[Any]], Mapping[str, Any]]
     signature: str | None = None
     trainable: frozenset[str] | None = None
+    trusted: bool = False
+
+    def check_effects(self, graph, kept: Iterable[str]) -> None:
+        """Raises UnsupportedError where nodes of its graph need ops with effects outside, and these are not allowed."""
+        if not self.trusted:
+            effects.refuse(self.path, effects.find_needed(graph, kept))
 
 
 def check_source(path: Path) -> None:
     """Raises InputError or UnsupportedError for what is plainly no model of TensorFlow's, without TensorFlow."""
     if not path.exists():
         raise InputError(f"{path}: no such model{find_near_files(path)}.")
+    if not path.is_file() and not path.is_dir():
+        raise InputError(f"{path} is neither a file nor a folder.")
     if path.suffix in (".keras", ".h5", ".hdf5"):
         raise UnsupportedError(
             f"{path} is a Keras file, not a graph. Load it with keras.saving.load_model, write a SavedModel with "
@@ -60,30 +68,41 @@ def check_source(path: Path) -> None:
         raise InputError(f"{path} is no SavedModel: no {SAVED_MODEL[0]} in it.{there}")
 
 
-def open_source(path: Path, checkpoint=None, tags=None, signature=None, initializers=()) -> Source:
-    """What lies at `path`: a SavedModel's folder, a .meta, a graph as .pb or .pbtxt."""
+def open_source(
+    path: Path, checkpoint=None, tags=None, signature=None, initializers=(), *, trusted: bool = False
+) -> Source:
+    """What lies at `path`: a SavedModel's folder, a .meta, a graph as .pb or .pbtxt.
+
+    trusted: ops with effects outside may run; otherwise raises UnsupportedError for them, here where opening runs them.
+    """
     check_source(path)
     if path.name in SAVED_MODEL:
         path = path.parent
     if path.is_dir():
         if checkpoint:
             raise OptionError(f"--checkpoint {checkpoint}: a SavedModel ({path}) has its own. Leave it out.")
-        return open_saved_model(path, tags, signature)
+        return open_saved_model(path, tags, signature, trusted)
     if tags:
         raise OptionError(f"--tag {','.join(tags)}: only a SavedModel has tags, and {path} is a graph. Leave it out.")
     meta = read_meta_graph(path)
     graph, signatures = meta.graph_def, meta.signature_def
     name = choose_signature(path, signatures, signature) if signatures or signature else None
     chosen = signatures[name] if name else None
+    growth.check_growth(path, graph)
+    if initializers:
+        edit.known(graph, initializers, "--initializer")
+        if not trusted:
+            effects.refuse(path, effects.find_needed(graph, initializers))
     keys, start = restored(graph), initialized(graph, initializers) if initializers else {}
     return Source(
         path=path,
         graph=graph,
-        inputs={k: v.name for k, v in chosen.inputs.items()} if chosen else {},
-        outputs={k: v.name for k, v in chosen.outputs.items()} if chosen else exported_outputs(graph),
+        inputs=tensor_names(path, chosen.inputs) if chosen else {},
+        outputs=tensor_names(path, chosen.outputs) if chosen else exported_outputs(graph),
         values=lambda nodes: from_checkpoint(path, checkpoint, nodes, keys, start),
         signature=name,
-        trainable=trainable_nodes(meta),
+        trainable=trainable_nodes(path, meta),
+        trusted=trusted,
     )
 
 
@@ -102,12 +121,17 @@ def read_graph_def(path: Path):
 
 
 def read_meta_graph(path: Path):
-    """The MetaGraphDef of a file that holds one, or a GraphDef, as text or binary."""
+    """The MetaGraphDef of a file that holds one, or a GraphDef, as text or binary; see soundness.py.
+
+    Raises InputError for what is none, or is damaged.
+    """
     from google.protobuf import text_format
     from google.protobuf.message import DecodeError
     from tensorflow.core.framework import graph_pb2
     from tensorflow.core.protobuf import meta_graph_pb2
 
+    if not path.is_file():
+        raise InputError(f"{path} is no file.")
     data = path.read_bytes()
     check_download(data, path, "graph", InputError)
     is_text = looks_like_text(data)
@@ -117,10 +141,11 @@ def read_meta_graph(path: Path):
     for kind in kinds:
         try:
             found = text_format.Parse(data.decode(), kind()) if is_text else kind.FromString(data)
-        except (DecodeError, text_format.ParseError, UnicodeDecodeError):
+        except (DecodeError, text_format.ParseError, UnicodeDecodeError, RecursionError):
             continue
         meta = found if isinstance(found, meta_graph_pb2.MetaGraphDef) else meta_graph_pb2.MetaGraphDef(graph_def=found)
         if meta.graph_def.node and all(n.op for n in meta.graph_def.node):
+            soundness.check_meta_graph(path, meta)
             forget_scalars(meta.graph_def)
             return meta
     raise InputError(f"{path} holds no GraphDef or MetaGraphDef: is it whole? A SavedModel is given as its folder.")
@@ -162,15 +187,43 @@ def choose_signature(path: Path, signatures: Mapping[str, Any], name: str | None
     return name
 
 
-def open_saved_model(path: Path, tags: Sequence[str] | None, signature: str | None) -> Source:
-    from tensorflow.python.saved_model import loader_impl
+def read_saved_model(path: Path):
+    """The SavedModel (its protobuf) of a folder, as binary or text; see soundness.py.
 
+    Raises InputError for what is none, or is damaged.
+    """
+    from google.protobuf import text_format
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    file = next((path / n for n in SAVED_MODEL if (path / n).is_file()), None)
+    if file is None:
+        raise InputError(f"{path} is no SavedModel: no {SAVED_MODEL[0]} in it.")
     try:
-        for file in (path / n for n in SAVED_MODEL if (path / n).is_file()):
-            check_download(file.read_bytes()[:4096], file, "SavedModel", InputError)
-        content = loader_impl.parse_saved_model(str(path))
-    except OSError as e:
-        raise InputError(f"{path}: its {SAVED_MODEL[0]} cannot be read: {e}.") from None
+        data = file.read_bytes()
+        check_download(data[:4096], file, "SavedModel", InputError)
+        kind = saved_model_pb2.SavedModel
+        content = kind.FromString(data) if file.suffix == ".pb" else text_format.Parse(data.decode(), kind())
+    except (OSError, DecodeError, text_format.ParseError, UnicodeDecodeError, RecursionError) as e:
+        reason = (str(e).splitlines() or [type(e).__name__])[0]
+        raise InputError(f"{path}: its {file.name} cannot be read: {reason}. Is it whole?") from None
+    if not content.meta_graphs:
+        raise InputError(f"{path}: its {file.name} holds no graph. Is it whole?")
+    for meta in content.meta_graphs:
+        soundness.check_meta_graph(path, meta)
+    return content
+
+
+def tensor_names(path: Path, infos: Mapping[str, Any]) -> dict[str, str]:
+    """Key -> tensor, of one side of a signature. Raises UnsupportedError for what is no single tensor."""
+    for key, info in infos.items():
+        if info.WhichOneof("encoding") != "name":
+            raise UnsupportedError(f"{path}: {key!r} of its signature is a sparse or ragged tensor, not a dense one.")
+    return {key: info.name for key, info in infos.items()}
+
+
+def open_saved_model(path: Path, tags: Sequence[str] | None, signature: str | None, trusted: bool) -> Source:
+    content = read_saved_model(path)
     sets = [tuple(m.meta_info_def.tags) for m in content.meta_graphs]
     wanted = set(tags or ("serve",))
     found = [m for m, s in zip(content.meta_graphs, sets, strict=True) if set(s) == wanted]
@@ -185,26 +238,34 @@ def open_saved_model(path: Path, tags: Sequence[str] | None, signature: str | No
     (meta, *_) = found
     name = choose_signature(path, meta.signature_def, signature)
     chosen, graph = meta.signature_def[name], meta.graph_def
+    if not trusted:
+        effects.check_saved_model(path, meta)
+    growth.check_growth(path, graph, functions=True)
     forget_scalars(graph)
     keys = restored(graph)
     return Source(
         path=path,
         graph=graph,
-        inputs={k: v.name for k, v in chosen.inputs.items()},
-        outputs={k: v.name for k, v in chosen.outputs.items()},
-        values=lambda nodes: from_saved_model(path, wanted, nodes, keys),
+        inputs=tensor_names(path, chosen.inputs),
+        outputs=tensor_names(path, chosen.outputs),
+        values=lambda nodes: from_saved_model(path, wanted, nodes, keys, None if trusted else graph),
         signature=name,
-        trainable=trainable_nodes(meta),
+        trainable=trainable_nodes(path, meta),
+        trusted=trusted,
     )
 
 
-def trainable_nodes(meta) -> frozenset[str] | None:
+def trainable_nodes(path: Path, meta) -> frozenset[str] | None:
     """The nodes of a MetaGraphDef's trainable variables, by its collections or its objects; None without either."""
+    from google.protobuf.message import DecodeError
     from tensorflow.core.framework import variable_pb2
 
     listed = meta.collection_def["trainable_variables"].bytes_list.value
     if listed:
-        return frozenset(edit.base(variable_pb2.VariableDef.FromString(v).variable_name) for v in listed)
+        try:
+            return frozenset(edit.base(variable_pb2.VariableDef.FromString(v).variable_name) for v in listed)
+        except DecodeError:
+            raise InputError(f"{path} is damaged: its list of trainable variables cannot be read.") from None
     variables = [n.variable for n in meta.object_graph_def.nodes if n.HasField("variable")]
     return frozenset(v.name for v in variables if v.trainable) if variables else None
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from visionport.errors import CheckpointError, InputError, MismatchError, OptionError
-from visionport.graph import edit
+from visionport.graph import edit, effects
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -63,8 +63,9 @@ def assigned(nodes_) -> dict[str, str]:
         if restore is not None and restore.op == "RestoreV2":
             names, _ = source(restore.input[1])
             if names is not None and names.op == "Const":
-                key = tf.make_ndarray(names.attr["value"].tensor)[index].decode()
-                keys[edit.base(node.input[0])] = key
+                listed = tf.make_ndarray(names.attr["value"].tensor).reshape(-1)
+                if index < len(listed) and isinstance(listed[index], bytes):
+                    keys[edit.base(node.input[0])] = listed[index].decode(errors="replace")
     return keys
 
 
@@ -103,11 +104,13 @@ def from_checkpoint(path: Path, checkpoint: Path | None, nodes: Sequence[Any], k
 
 
 def from_saved_model(
-    path: Path, tags: Iterable[str], nodes: Sequence[Any], keys: Mapping[str, str]
+    path: Path, tags: Iterable[str], nodes: Sequence[Any], keys: Mapping[str, str], foreign
 ) -> Mapping[str, Any]:
-    """Variables' values: from its checkpoint, where the graph tells their keys; else from a session that loads it."""
+    """Variables' values: from its checkpoint, where the graph tells their keys; else from a session that loads it.
+
+    foreign: its graph, where nobody trusts it; None otherwise.
+    """
     import tensorflow as tf
-    from tensorflow.python.saved_model import loader_impl
 
     from visionport.checkpoint.open import open_variables
 
@@ -115,12 +118,24 @@ def from_saved_model(
     try:
         if all(n.name in keys for n in nodes):
             return Values(lambda key: read(stored, key, path), {n.name: keys[n.name] for n in nodes})
+        if foreign is not None:
+            effects.refuse(path, effects.find_evaluated(foreign))
         with tf.compat.v1.Session(graph=tf.Graph()) as session:
-            loader_impl.SavedModelLoader(str(path)).load(session, sorted(tags))
+            load_saved_model(session, path, tags)
             reads = {n.name: reader(session.graph, n) for n in nodes}
             return session.run(reads)  # at once: each run looks through the whole graph
     except (tf.errors.OpError, OSError, ValueError) as e:
         raise unreadable(path, e) from None
+
+
+def load_saved_model(session, path: Path, tags: Iterable[str]) -> None:
+    """Loads a SavedModel into a session, which initialises it. Raises InputError where that fails."""
+    from tensorflow.python.saved_model import loader_impl
+
+    try:
+        loader_impl.SavedModelLoader(str(path)).load(session, sorted(tags))
+    except Exception as e:  # whatever TensorFlow makes of a stranger's file
+        raise InputError(f"{path}: TensorFlow does not load it: {edit.first_line(e)}.") from None
 
 
 def read(stored, key: str, path: Path):
@@ -149,12 +164,14 @@ def initialized(graph, names: Sequence[str]) -> dict[str, Any]:
     """The variables that have a value after these nodes have run."""
     import tensorflow as tf
 
-    edit.known(graph, names, "--initializer")
     with tf.Graph().as_default() as imported:
-        tf.compat.v1.import_graph_def(graph, name="")
+        edit.import_graph(graph)
         found = {}
         with tf.compat.v1.Session() as session:
-            session.run([imported.get_operation_by_name(edit.base(n)) for n in names])
+            try:
+                session.run([imported.get_operation_by_name(edit.base(n)) for n in names])
+            except tf.errors.OpError as e:
+                raise InputError(f"{', '.join(names)} cannot be run: {edit.first_line(e)}.") from None
             for name, node in edit.variables(graph).items():
                 try:
                     found[name] = session.run(reader(imported, node))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visionport.errors import InputError, VisionportError
+from visionport.errors import VisionportError
 from visionport.inspection.checkpoint import shape_text
 from visionport.inspection.tables import name_table
 from visionport.progress import size_text
@@ -21,23 +21,21 @@ def describe(path: Path) -> dict[str, Any]:
     path = path.parent if path.name in sources.SAVED_MODEL else Path(path)
     if path.is_dir():
         return _saved_model(path)
-    graph, signatures = sources.read_graph_def(path)
+    meta = sources.read_meta_graph(path)
     return {
         "path": str(path),
         "kind": "graph",
         "size": path.stat().st_size,
-        "signatures": [_signature(name, s) for name, s in signatures.items()],
-        **_graph(graph),
+        "signatures": [_signature(name, s) for name, s in meta.signature_def.items()],
+        **_graph(meta.graph_def),
+        "unsafe_ops": _unsafe(meta, {}),
     }
 
 
 def _saved_model(path: Path) -> dict[str, Any]:
-    from tensorflow.python.saved_model import loader_impl
+    from visionport.graph import effects, sources
 
-    try:
-        content = loader_impl.parse_saved_model(str(path))
-    except OSError as e:
-        raise InputError(f"{path}: its saved_model.pb cannot be read: {e}.") from None
+    content = sources.read_saved_model(path)
     graphs = [
         {
             "tags": list(m.meta_info_def.tags),
@@ -46,6 +44,7 @@ def _saved_model(path: Path) -> dict[str, Any]:
                 _signature(n, s) for n, s in sorted(m.signature_def.items()) if not n.startswith("__") and s.outputs
             ],
             "ops": _count(m.graph_def),
+            "unsafe_ops": _unsafe(m, effects.check_assets(path, m)),
         }
         for m in content.meta_graphs
     ]
@@ -76,12 +75,11 @@ def _variables(index: Path) -> list[dict[str, Any]]:
 
 def _graph(graph) -> dict[str, Any]:
     """A graph that says nothing of itself: what is fed, what nothing reads, and how much is constant."""
-    import tensorflow as tf
 
     from visionport.graph import edit
 
     inputs = [
-        {"name": n.name, "dtype": tf.as_dtype(n.attr["dtype"].type).name, "shape": _shape(n.attr["shape"].shape)}
+        {"name": n.name, "dtype": _dtype(n.attr["dtype"].type), "shape": _shape(n.attr["shape"].shape)}
         for n in graph.node
         if n.op.startswith("Placeholder")
     ]
@@ -92,7 +90,7 @@ def _graph(graph) -> dict[str, Any]:
         "ops": _count(graph),
         "constant_bytes": sum(c.ByteSize() for c in constants),
         "variables": [
-            {"name": n.name, "shape": _shape(n.attr["shape"].shape), "dtype": tf.as_dtype(n.attr["dtype"].type).name}
+            {"name": n.name, "shape": _shape(n.attr["shape"].shape), "dtype": _dtype(n.attr["dtype"].type)}
             for n in graph.node
             if n.op in edit.VARIABLES
         ],
@@ -164,16 +162,28 @@ def _count(graph) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _signature(name: str, signature) -> dict[str, Any]:
-    import tensorflow as tf
+def _unsafe(meta, assets: Mapping[str, str]) -> list[dict[str, str]]:
+    """Operations with effects outside of the graph, wherever they are. assets: of a SavedModel."""
+    from visionport.graph import effects
 
+    return [vars(finding) for finding in effects.list_effects(meta, assets)]
+
+
+def _signature(name: str, signature) -> dict[str, Any]:
     def side(infos):
         return {
-            key: {"tensor": info.name, "dtype": tf.as_dtype(info.dtype).name, "shape": _shape(info.tensor_shape)}
+            key: {"tensor": info.name, "dtype": _dtype(info.dtype), "shape": _shape(info.tensor_shape)}
             for key, info in sorted(infos.items())
         }
 
     return {"name": name, "inputs": side(signature.inputs), "outputs": side(signature.outputs)}
+
+
+def _dtype(number: int) -> str:
+    """What TensorFlow calls a type; an operation, and several tensors in one, have none."""
+    import tensorflow as tf
+
+    return tf.as_dtype(number).name if number else "?"
 
 
 def _shape(shape) -> list[int] | None:
@@ -194,10 +204,14 @@ def render(description: Mapping[str, Any]):
     parts: list[Any] = [head]
     for m in d.get("meta_graphs", [d]):
         if "tags" in m:
-            head.add_row("tags", f"{','.join(m['tags'])} (TensorFlow {m['tensorflow']})")
+            head.add_row("tags", Text(f"{','.join(m['tags'])} (TensorFlow {m['tensorflow']})"))
         for s in m["signatures"]:
             parts.append(_tensors(f"signature {s['name']}", s))
         parts.append(Text(f"{sum(m['ops'].values())} operations: {_most(m['ops'])}"))
+        if m["unsafe_ops"]:
+            rows = [(f["op"], f["effect"], f["node"], f["function"]) for f in m["unsafe_ops"]]
+            title = f"{len(rows)} with effects outside of the graph: refused without --allow-unsafe-ops"
+            parts.append(name_table(title, ("op", "effect", "node", "function"), rows))
     if "constant_bytes" in d:
         head.add_row("constants", size_text(d["constant_bytes"]))
         for t in d["inputs"]:

@@ -159,7 +159,9 @@ def saved_model(path: Path) -> Path:
 def default_signature(source: Path):
     """The signature that is converted: serving_default, or the only one."""
     from visionport.formats.saved_model import read_signatures
+    from visionport.graph.sources import read_saved_model
 
+    read_saved_model(source)  # raises for what is damaged
     found = read_signatures(source)
     if not found or not found[0].inputs:
         raise InputError(f"{source} has no signature that says what goes in.")
@@ -168,9 +170,9 @@ def default_signature(source: Path):
 
 def is_trained_for_8_bits(source: Path) -> bool:
     """Whether there is fake quantisation in it."""
-    from tensorflow.core.protobuf import saved_model_pb2
+    from visionport.graph.sources import read_saved_model
 
-    graph = saved_model_pb2.SavedModel.FromString((source / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    graph = read_saved_model(source).meta_graphs[0].graph_def
     bodies = (n for f in graph.library.function for n in f.node_def)
     return any(n.op.startswith("FakeQuant") for n in itertools.chain(graph.node, bodies))
 
