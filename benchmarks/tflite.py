@@ -63,9 +63,9 @@ def parse():
 
 def measure(name: str, folder: Path, references: list[Path], options) -> dict[str, dict]:
     """{file: {"call": CPU seconds, "wall", "convert", "size"; "peer": of a reference's file, ours that is as it}}."""
-    case = find_golden(options.golden, name)
-    maker = next(d / "make_checkpoint.py" for d in case.parents if (d / "make_checkpoint.py").exists())
-    run(maker, case, folder / "checkpoint")
+    golden = find_golden(options.golden)
+    case = golden / "od" / name
+    run(golden / "make_checkpoint.py", case, folder / "checkpoint")
     pictures = Path(__file__).resolve().parents[1] / "src" / "visionport" / "examples" / "digits" / "images"
     text = (case / "pipeline.config").read_text()
     keypoints, files, found = "keypoint_estimation_task" in text, {}, {}

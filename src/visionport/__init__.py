@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from visionport.muting import quietly
 
 if TYPE_CHECKING:
+    from visionport.benchmarking.benchmark import Benchmark, benchmark
     from visionport.checkpoint.open import open_checkpoint
     from visionport.checkpoint.read import Checkpoint
     from visionport.config import Config, read_config
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 # Imported when asked for: the command line's --help needs none of them.
 _HOMES = {
+    "Benchmark": "benchmarking.benchmark",
     "Checkpoint": "checkpoint.read",
     "Config": "config",
     "Conversion": "conversion.convert",
@@ -41,6 +43,7 @@ _HOMES = {
     "Predictor": "prediction",
     "Verification": "reverify",
     "VisionportError": "errors",
+    "benchmark": "benchmarking.benchmark",
     "convert": "conversion.convert",
     "export": "exporter",
     "freeze": "graph.public",
@@ -52,6 +55,7 @@ _HOMES = {
     "verify": "reverify",
 }
 __all__ = [
+    "Benchmark",
     "Checkpoint",
     "Config",
     "Conversion",
@@ -63,6 +67,7 @@ __all__ = [
     "Verification",
     "VisionportError",
     "__version__",
+    "benchmark",
     "convert",
     "export",
     "freeze",

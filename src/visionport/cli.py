@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from visionport import __version__, memory, signals, streams
+from visionport.commands.benchmark import benchmark
 from visionport.commands.common import FAULT, GONE, WRONG, show
 from visionport.commands.convert import convert
 from visionport.commands.demo import demo
@@ -200,5 +201,5 @@ def guard_streams():
     sys.stdout, sys.stderr = guard(sys.stdout), guard(sys.stderr)
 
 
-for command in (export, inspect, verify, predict, freeze, convert, edit, demo):
+for command in (export, inspect, verify, predict, benchmark, freeze, convert, edit, demo):
     main.add_command(command)

@@ -174,7 +174,14 @@ def check_preprocessing(value: Any, where: str) -> None:
     check(value, sized, where)
 
 
-def open_artifact(folder: Path, content: Mapping[str, Any], artifact: Mapping[str, Any], task, sided=None):
+def open_artifact(
+    folder: Path,
+    content: Mapping[str, Any],
+    artifact: Mapping[str, Any],
+    task,
+    sided=None,
+    threads: int | None = None,
+):
     """An Asker (formats/base.py) of an artifact of that manifest. sided: its side inputs' values; zeros by default."""
     from visionport.formats import format_of
     from visionport.formats.base import Asker, Reading
@@ -185,7 +192,7 @@ def open_artifact(folder: Path, content: Mapping[str, Any], artifact: Mapping[st
     fmt = format_of(artifact["format"])
     if missing := fmt.missing_package():
         raise OptionError(f"{path} cannot be opened here: {missing}.")
-    runner = fmt.open(path, reading)
+    runner = fmt.open(path, reading, threads)
     found = runner.signatures.get(reading.signature)
     if not found or reading.input not in (t.name for t in found.inputs):
         runner.close()
@@ -216,3 +223,8 @@ def file_record(path: Path) -> dict[str, Any]:
         while block := f.read(1 << 20):
             digest.update(block)
     return {"size": size, "sha256": digest.hexdigest()}
+
+
+def text_of(content) -> str:
+    """JSON as all files here have it."""
+    return f"{json_text(content)}\n"

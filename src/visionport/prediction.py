@@ -113,12 +113,14 @@ def load(
     format: str | None = None,
     side_inputs: str | os.PathLike | None = None,
     allow_unsafe_ops: bool = False,
+    threads: int | None = None,
 ) -> Predictor:
     """An artifact, ready to be asked: an export directory, one of its artifacts, or any TFLite detector.
 
     format: which artifact of a directory; the first by default. side_inputs: an .npz with what the model takes besides
     the picture, for all pictures; zeros by default. allow_unsafe_ops: ops that read files or do something else outside
-    of a graph may run, of a file that you trust.
+    of a graph may run, of a file that you trust. threads: that the runtime may use, as many as it likes by default;
+    TensorFlow's are settled when it first runs in a process.
 
     Raises InputError for what is no artifact, OptionError where the directory has no such format.
     """
@@ -129,7 +131,7 @@ def load(
     filetypes.check_file(path)
     folder = next((p for p in (path, *path.parents[:2]) if is_export(p)), None)
     if is_tflite(path) and not (folder and artifacts_at(path, folder, manifest.read(folder))):
-        return load_alone(path, format, side_inputs)
+        return load_alone(path, format, side_inputs, threads)
     if folder is None:
         kind = kind_of_file(path)
         is_ = f" is {kind}, and there is" if kind else ":"
@@ -145,7 +147,7 @@ def load(
     task = task_of(content.get("model", {}).get("task", "detection"))
     if not allow_unsafe_ops:
         format_of(chosen["format"]).check_foreign(file)
-    asker = manifest.open_artifact(folder, content, chosen, task, read_sides(side_inputs, content))
+    asker = manifest.open_artifact(folder, content, chosen, task, read_sides(side_inputs, content), threads)
     labels = read_labels(folder, content.get("model", {}).get("label_id_offset", 1))
     return Predictor(path=file, format=chosen["format"], labels=labels, asker=asker)
 
@@ -182,7 +184,7 @@ def is_tflite(path: Path) -> bool:
         return path.suffix == ".tflite" or file.read(8)[4:] == b"TFL3"
 
 
-def load_alone(path: Path, kind: str | None, sides) -> Predictor:
+def load_alone(path: Path, kind: str | None, sides, threads: int | None = None) -> Predictor:
     """`load` of a TFLite file that lies in no export."""
     from visionport.formats.tflite.alone import open_alone
 
@@ -190,7 +192,7 @@ def load_alone(path: Path, kind: str | None, sides) -> Predictor:
         raise OptionError(f"--format {kind}: {path} is a TFLite file. Leave it out.")
     if sides is not None:
         side_inputs.read(Path(sides), ())
-    asker, labels = open_alone(path, task_of("detection"))
+    asker, labels = open_alone(path, task_of("detection"), threads)
     return Predictor(path=path, format="tflite", labels=labels, asker=asker)
 
 

@@ -21,7 +21,7 @@ GROUPS = {
     "TFLite": """--tflite-nms --max-detections --tflite-keypoints --tflite-input --tflite-head --detections-per-class
         --classes-per-detection --tflite-outputs --score-threshold""",
     "Quantisation": "--quantize --calibration --quantize-exclude --mean --std",
-    "Verification": "--verify --image --evaluate --report --verify-input",
+    "Verification": "--verify --image --evaluate --report --verify-input --into-report",
 }
 GROUP_OF = {flag: group for group, flags in GROUPS.items() for flag in flags.split()}
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from visionport.config import SideInput
-from visionport.errors import ArtifactError
+from visionport.errors import ArtifactError, OptionError
 from visionport.inputs import preprocessing, side_inputs
 from visionport.inputs.types import INPUT_TYPES, MoreInput, example_of
 from visionport.tasks.base import Answer, Task
@@ -97,6 +97,15 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Network:
+    """An artifact's network without what stands around it. what: which part that is, in words."""
+
+    runner: Runner
+    reading: Reading
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asker:
     """An artifact that is asked about pictures. how: a manifest's preprocessing; sides: the model's side inputs."""
 
@@ -113,7 +122,12 @@ class Asker:
         return self.read(outputs, extent)
 
     def ask(self, pictures: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """The outputs for pictures of one size [b, h, w, 3], and how much of the network's input they take [2].
+        """The outputs for pictures of one size [b, h, w, 3], and how much of the network's input they take [2]."""
+        feeds, extent = self.feeds(pictures)
+        return self.runner.call(self.reading.signature, feeds), extent
+
+    def feeds(self, pictures: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """What a call takes of those pictures, and their extent.
 
         An artifact for a fixed batch gets its first picture as often as it needs.
         """
@@ -121,8 +135,7 @@ class Asker:
         if wanted is not None and len(pictures) != wanted:
             pictures = np.repeat(pictures[:1], wanted, axis=0)
         value, extent = self.feed(pictures)
-        feeds = {self.reading.input: value, **self._besides(len(pictures))}
-        return self.runner.call(self.reading.signature, feeds), extent
+        return {self.reading.input: value, **self._besides(len(pictures))}, extent
 
     def read(self, outputs: Mapping[str, np.ndarray], extent: np.ndarray, row: int = 0) -> Answer:
         return self.task.answer(outputs, self.reading.answers, extent, row)
@@ -141,6 +154,11 @@ class Asker:
     def batch(self) -> int | None:
         """How many pictures a call takes; None for any."""
         return self.source.shape[0] if self.source.shape else None
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """(height, width) of the only pictures that it takes; None for any."""
+        return picture_size(self.reading.type, self.source.shape)
 
     def feed(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the input takes of those pictures, and their extent in the network's input."""
@@ -199,6 +217,7 @@ class Format(abc.ABC):
     name: str  # what --format takes
     title: str  # for people
     target: str  # the artifact's file or folder in an export directory
+    runtime: tuple[str, ...]  # the modules that open imports
 
     def check(self, config, options) -> None:  # noqa: B027 (most formats hold any model)
         """Raises where the format cannot hold the model, before TensorFlow is imported. options: not yet settled."""
@@ -220,8 +239,28 @@ class Format(abc.ABC):
         """See Reading."""
 
     @abc.abstractmethod
-    def open(self, path: Path, reading: Reading) -> Runner:
-        """The artifact at `path` in its own runtime."""
+    def open(self, path: Path, reading: Reading, threads: int | None = None) -> Runner:
+        """The artifact at `path` in its own runtime.
+
+        threads: that the runtime may use; as many as it likes by default. TensorFlow's are the process's, and are
+        settled when it first runs.
+        """
+
+    def recognises(self, path: Path) -> bool:
+        """Whether `path` is such an artifact, of any maker, by its bytes or its layout."""
+        return False
+
+    def network(self, path: Path, reading: Reading, threads: int | None = None) -> Network | None:
+        """The network without its preprocessing and NMS, where the artifact lets it be run alone."""
+        return None
+
+    def single_threaded(self, path: Path) -> str:
+        """Why the artifact is run with one thread, whatever it is given; "" where it need not be."""
+        return ""
+
+    def precision(self, path: Path) -> str:
+        """What the network calculates in."""
+        return "float32"
 
     def check_foreign(self, path: Path) -> None:  # noqa: B027 (most formats hold numbers only)
         """Raises for an artifact that may not be one of ours, where opening or running it is not safe."""
@@ -271,6 +310,28 @@ class Format(abc.ABC):
     @abc.abstractmethod
     def snippet(self, artifact: Mapping[str, Any], content: Mapping[str, Any], task: Task) -> str:
         """Python that loads the artifact of that manifest and runs it, in the export directory."""
+
+
+def picture_size(kind: str, shape: Sequence[int | None]) -> tuple[int, int] | None:
+    """(height, width) of the pictures that an input of that type and shape takes; None for any."""
+    takes_pictures = kind in INPUT_TYPES and INPUT_TYPES[kind].is_image and not INPUT_TYPES[kind].preprocessed
+    height, width = shape[-3:-1] if takes_pictures else (None, None)
+    return (height, width) if height and width else None
+
+
+def limit_tensorflow(threads: int | None) -> None:
+    """TensorFlow's threads in this process, within an operation and between them."""
+    if threads is None:
+        return
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        raise OptionError(
+            f"{threads} threads: TensorFlow has run in this process with another number. Take a fresh process."
+        ) from None
 
 
 def rounds(model) -> bool:

@@ -1,6 +1,6 @@
 """TF1-style frozen graph: constants only, everything inlined, the old node names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from visionport.errors import ArtifactError
 from visionport.formats.base import (
     Format,
+    Network,
     Reading,
     SignatureInfo,
     Tensor,
@@ -33,6 +34,7 @@ class FrozenGraph(Format):
     name = "frozen_graph"
     title = "Frozen graph"
     target = "frozen_inference_graph.pb"
+    runtime = ("tensorflow",)
 
     def write(self, model, signatures, options, folder: Path, progress=None) -> Path:
         """Writes folder/frozen_inference_graph.pb, of the first signature; its input is named as the input type."""
@@ -53,8 +55,18 @@ class FrozenGraph(Format):
         effects.refuse(path, effects.find_all(meta.graph_def))
         growth.check_growth(path, meta.graph_def)
 
-    def open(self, path: Path, reading: Reading) -> "FrozenGraphRunner":
-        return FrozenGraphRunner(path, reading.outputs)
+    def open(self, path: Path, reading: Reading, threads: int | None = None) -> "FrozenGraphRunner":
+        return FrozenGraphRunner(path, reading.outputs, threads)
+
+    def recognises(self, path: Path) -> bool:
+        return path.is_file() and path.suffix == ".pb" and path.name != "saved_model.pb"
+
+    def network(self, path: Path, reading: Reading, threads: int | None = None) -> Network | None:
+        names = outputs_before_nms(read_graph_def(path), reading.outputs)
+        if not names:
+            return None
+        runner = FrozenGraphRunner(path, tuple(names), threads)
+        return Network(runner=runner, reading=reading, what=f"with preprocessing, up to {', '.join(names)}")
 
     def signatures(self, path: Path, reading: Reading) -> list[SignatureInfo]:
         found = FrozenGraphRunner(path, reading.outputs).signatures[SIGNATURE]
@@ -91,7 +103,7 @@ class FrozenGraphRunner:
 
     thread_safe = True
 
-    def __init__(self, path: Path, outputs: tuple[str, ...] = ()):
+    def __init__(self, path: Path, outputs: tuple[str, ...] = (), threads: int | None = None):
         import tensorflow as tf
 
         definition = read_graph_def(path)
@@ -99,7 +111,7 @@ class FrozenGraphRunner:
         with self._graph.as_default():
             edit.import_graph(definition)
         self._path = path
-        self._size, self._session = path.stat().st_size, None
+        self._size, self._session, self._threads = path.stat().st_size, None, threads or 0
         nodes = {n.name: n for n in definition.node}
         sources = [n for n in nodes if nodes[n].op == "Placeholder"]
         ends = [n for n in outputs if n in nodes] or list_unread(definition)
@@ -117,7 +129,9 @@ class FrozenGraphRunner:
         import tensorflow as tf
 
         if self._session is None:
-            self._session = tf.compat.v1.Session(graph=self._graph, config=frugal(self._size))
+            config = frugal(self._size)
+            config.intra_op_parallelism_threads = config.inter_op_parallelism_threads = self._threads
+            self._session = tf.compat.v1.Session(graph=self._graph, config=config)
         wanted = {t.name: f"{t.name}:0" for t in self.signatures[signature].outputs}
         try:
             return self._session.run(wanted, {f"{name}:0": value for name, value in feeds.items()})
@@ -128,6 +142,23 @@ class FrozenGraphRunner:
         if self._session is not None:
             self._session.close()
         self._session = self._graph = None
+
+
+def outputs_before_nms(graph, outputs: Sequence[str]) -> list[str]:
+    """Those that need no suppression, of a graph in which others do; none of one without it."""
+    sources = {n.name: [edit.base(i) for i in n.input] for n in graph.node}
+    late = {n.name for n in graph.node if "NonMaxSuppression" in n.op}
+
+    def is_late(name: str) -> bool:
+        queue, seen = [name], {name}
+        for node in queue:  # grows while it is walked
+            new = {*sources[node]} - seen
+            seen |= new
+            queue += new
+        return not late.isdisjoint(seen)
+
+    found = [name for name in outputs if not is_late(name)]
+    return found if len(found) < len(outputs) else []
 
 
 def frugal(size: int):

@@ -305,6 +305,7 @@ class OpenCv(Format):
     name = "opencv"
     title = "OpenCV text graph"
     target = NAME
+    runtime = ("cv2", "tensorflow")
 
     def check(self, config, options) -> None:
         check_config(config)
@@ -321,8 +322,8 @@ class OpenCv(Format):
         }
         return Reading(input=INPUT, type="pixels", signature=SIGNATURE, answers=answers, outputs=NAMES)
 
-    def open(self, path: Path, reading: Reading) -> "OpenCvRunner":
-        return OpenCvRunner(path, reading)
+    def open(self, path: Path, reading: Reading, threads: int | None = None) -> "OpenCvRunner":
+        return OpenCvRunner(path, reading, threads)
 
     def missing_package(self) -> str:
         return "" if importlib.util.find_spec("cv2") else "opencv-python-headless is not installed"
@@ -356,9 +357,10 @@ class OpenCvRunner:
 
     thread_safe = False
 
-    def __init__(self, path: Path, reading: Reading):
+    def __init__(self, path: Path, reading: Reading, threads: int | None = None):
         import cv2  # pyright: ignore[reportMissingImports] (an extra)
 
+        cv2.setNumThreads(-1 if threads is None else threads)
         frozen = path.with_name(frozen_graph.FORMAT.target)
         self._net: Any = cv2.dnn.readNetFromTensorflow(str(frozen), str(path))
         self._names = reading.outputs

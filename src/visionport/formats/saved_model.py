@@ -1,6 +1,7 @@
 """SavedModel with real variables under their canonical names, one graph and a signature for each input type."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 from visionport.errors import ArtifactError
 from visionport.formats.base import (
     Format,
+    Network,
     Reading,
     SignatureInfo,
     Tensor,
     feed_lines,
     import_lines,
+    limit_tensorflow,
     read_signature,
     rounds,
 )
@@ -38,6 +41,7 @@ class SavedModel(Format):
     name = "saved_model"
     title = "SavedModel"
     target = "saved_model"
+    runtime = ("tensorflow",)
 
     def write(self, model, signatures, options, folder: Path, progress=None) -> Path:
         """Writes folder/saved_model; see `named` for its signatures."""
@@ -63,8 +67,19 @@ class SavedModel(Format):
         effects.check_saved_model(path, meta, signatures=list(meta.signature_def), loaded=True)
         growth.check_growth(path, meta.graph_def, functions=True)
 
-    def open(self, path: Path, reading: Reading) -> "SavedModelRunner":
+    def open(self, path: Path, reading: Reading, threads: int | None = None) -> "SavedModelRunner":
+        limit_tensorflow(threads)
         return SavedModelRunner(path)
+
+    def recognises(self, path: Path) -> bool:
+        return (path / PARTS[0]).is_file()
+
+    def network(self, path: Path, reading: Reading, threads: int | None = None) -> Network | None:
+        runner = self.open(path, reading, threads)
+        if PREDICT not in runner.signatures:
+            return None
+        alone = replace(reading, input="images", type="preprocessed", signature=PREDICT)
+        return Network(runner=runner, reading=alone, what=f"signature {PREDICT}: no preprocessing, no NMS")
 
     def signatures(self, path: Path, reading: Reading) -> list[SignatureInfo]:
         return sorted(read_signatures(path), key=lambda s: s.name != reading.signature)

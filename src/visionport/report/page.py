@@ -23,6 +23,7 @@ from visionport.staging import write_file
 from visionport.verification.checks import Check
 from visionport.verification.summary import Row, notes_of, pictures_of, show_bound, show_number, summarize, verdict_of
 
+BENCHMARK = ("<!-- benchmark -->", "<!-- /benchmark -->")  # `visionport benchmark --into-report` writes between them
 PICTURE_SIDE = 960  # the longer side of an embedded picture, at most
 
 MARKS = {"good": "✓", "bad": "✗", "unknown": "?", "design": "≠"}
@@ -128,6 +129,7 @@ def render(report: Report) -> str:
     css, script = (f"\n{read_resource(name).strip()}\n" for name in ("report.css", "report.js"))
     sections = (
         _overview(report, names),
+        "".join(BENCHMARK) + "\n",
         _pictures(report),
         _agreement(report, names),
         _operations(report.layers),
@@ -276,7 +278,7 @@ def _side_by_side(artifacts: Sequence[ArtifactView], names: Sequence[str]) -> st
         f'<tr><th scope="row">{cells[0]}</th>{"".join(f"<td>{cell}</td>" for cell in cells[1:])}</tr>\n'
         for cells in zip(*columns.values(), strict=True)
     )
-    return _table(columns, f"<tbody>\n{rows}</tbody>\n", "artifacts")
+    return table_of(columns, f"<tbody>\n{rows}</tbody>\n", "artifacts")
 
 
 def _source(report: Report) -> str:
@@ -342,9 +344,9 @@ def _agreement(report: Report, names: Sequence[str]) -> str:
         return ""
     return (
         '<section><h2>Agreement with the checkpoint</h2>\n<p class="lead">The worst over all pictures.</p>\n'
-        f"{_table(('Check', 'Worst', 'Bound', 'Result'), bodies, 'checks')}"
+        f"{table_of(('Check', 'Worst', 'Bound', 'Result'), bodies, 'checks')}"
         f"<details><summary>Every measurement</summary>\n"
-        f"{_table(('Check', 'Measured', 'Bound', 'Result'), every, 'checks')}</details>\n</section>\n"
+        f"{table_of(('Check', 'Measured', 'Bound', 'Result'), every, 'checks')}</details>\n</section>\n"
     )
 
 
@@ -355,7 +357,7 @@ def _operations(layers: Sequence[tuple[str, str, str]]) -> str:
         f'<td class="number">{share}</td></tr>\n'
         for name, count, share in layers
     )
-    table = _table(("Layer", "Float operations", "Share"), f"<tbody>\n{rows}</tbody>\n", "tensors")
+    table = table_of(("Layer", "Float operations", "Share"), f"<tbody>\n{rows}</tbody>\n", "tensors")
     return f"<section><details><summary>Float operations</summary>\n{table}</details>\n</section>\n" if rows else ""
 
 
@@ -383,7 +385,7 @@ def _artifact(i: int, artifact: ArtifactView, name: str) -> str:
             for title, tensors in (("Inputs", signature.inputs), ("Outputs", signature.outputs))
             if tensors
         )
-        table = _table(("Name", "Type", "Shape"), bodies, "tensors")
+        table = table_of(("Name", "Type", "Shape"), bodies, "tensors")
         ends = f"{_count(len(signature.inputs), 'input')}, {_count(len(signature.outputs), 'output')}"
         tables += (
             f"<details><summary>Signature <code>{soft(signature.name)}</code>: {ends}</summary>\n{table}</details>\n"
@@ -404,7 +406,8 @@ def _tensor_rows(tensors: Iterable[TensorView]) -> str:
     )
 
 
-def _table(heads: Iterable[str], bodies: str, kind: str) -> str:
+def table_of(heads: Iterable[str], bodies: str, kind: str) -> str:
+    """HTML of a table that is moved sideways where it is too wide. kind: its class in report.css."""
     cells = "".join(f'<th scope="col">{head}</th>' for head in heads)
     table = f'<table class="{kind}">\n<thead><tr>{cells}</tr></thead>\n{bodies}</table>'
     return f'<div class="scroll" tabindex="0">{table}</div>\n'

@@ -91,7 +91,7 @@ def is_known_op(name: str) -> bool:
     return True
 
 
-def runs(file: bytes | Path, name: str = ""):
+def runs(file: bytes | Path, name: str = "", threads: int | None = None):
     """LiteRT takes the file: an interpreter with its tensors allocated."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -99,7 +99,7 @@ def runs(file: bytes | Path, name: str = ""):
     reason, is_open = "", False
     for size in OPEN_SIZES:
         try:
-            interpreter = Interpreter(**given)
+            interpreter = Interpreter(**given, num_threads=threads)
             is_open = resize_open(interpreter, size)
             interpreter.allocate_tensors()
             return interpreter

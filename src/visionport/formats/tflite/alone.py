@@ -14,7 +14,7 @@ from visionport.tflite.edit import POSTPROCESS, SIGNATURE, SIGNATURE_OUTPUTS
 from visionport.tflite.flatbuffer import op_names, parse, text
 
 
-def open_alone(path: Path, task: Task) -> tuple[Asker, dict[int, str]]:
+def open_alone(path: Path, task: Task, threads: int | None = None) -> tuple[Asker, dict[int, str]]:
     """(Asker, labels) of any TFLite detector. Raises InputError where the file does not tell how to feed it."""
     how, labels = preprocessing.read(path)
     data = read_file(path)
@@ -31,7 +31,7 @@ def open_alone(path: Path, task: Task) -> tuple[Asker, dict[int, str]]:
     # "preprocessed": what `how` says is what the file wants, pixels or not.
     reading = Reading(input=source, type="preprocessed", answers=answers, outputs=outputs)
     trial.try_file(data, str(path))
-    runner = TfliteRunner(data, str(path), outputs, positional=True)
+    runner = TfliteRunner(data, str(path), outputs, positional=True, threads=threads)
     inputs = runner.signatures[SIGNATURE].inputs
     if len(inputs) != 1:
         raise InputError(f"{path}: it takes {', '.join(t.name for t in inputs) or 'nothing'}; predict takes one image.")

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from visionport.config.labels import write_labels
-from visionport.formats.base import Asker, Format, Reading, SignatureInfo, Tensor, rounds
+from visionport.filetypes import TENSORFLOW_LITE, kind_of_file
+from visionport.formats.base import Asker, Format, Network, Reading, SignatureInfo, Tensor, rounds
 from visionport.formats.tflite import heads
 from visionport.formats.tflite.runner import TfliteRunner
 from visionport.inputs import calibration
@@ -22,7 +23,9 @@ from visionport.progress import Progress
 from visionport.staging import scratch
 from visionport.tflite import checks, layers, metadata, nms, preprocessing, trial
 from visionport.tflite.contents import read_contents
-from visionport.tflite.edit import SIGNATURE
+from visionport.tflite.description import kind_of
+from visionport.tflite.edit import POSTPROCESS, SIGNATURE
+from visionport.tflite.flatbuffer import parse
 from visionport.tflite.kinds import CALIBRATED
 from visionport.verification.bounds import FAKE_QUANTIZED, OTHER_RUNTIME, QUANTIZED
 from visionport.verification.checks import Check
@@ -49,6 +52,7 @@ class Tflite(Format):
     name = "tflite"
     title = "TFLite"
     target = "model.tflite"
+    runtime = ("ai_edge_litert.interpreter",)
 
     def check(self, config, options) -> None:
         architecture_of(config).check(config, options)
@@ -73,9 +77,25 @@ class Tflite(Format):
     def reading(self, model, signatures, options) -> Reading:
         return architecture_of(model.config).reading(model.config, options)
 
-    def open(self, path: Path, reading: Reading) -> TfliteRunner:
+    def open(self, path: Path, reading: Reading, threads: int | None = None) -> TfliteRunner:
         trial.try_file(path.read_bytes(), str(path))
-        return TfliteRunner(path, str(path), reading.outputs, reading.probes)
+        return TfliteRunner(path, str(path), reading.outputs, reading.probes, threads=threads)
+
+    def recognises(self, path: Path) -> bool:
+        return path.is_file() and kind_of_file(path) == TENSORFLOW_LITE
+
+    def network(self, path: Path, reading: Reading, threads: int | None = None) -> Network | None:
+        data = path.read_bytes()
+        if not nms.options_of(parse(data)):
+            return None
+        runner = TfliteRunner(nms.without_op(data), str(path), threads=threads)
+        return Network(runner=runner, reading=replace(reading, outputs=(), probes=()), what=f"without {POSTPROCESS}")
+
+    def single_threaded(self, path: Path) -> str:
+        return "regular NMS of LiteRT loses classes with more" if nms.is_regular(path) else ""
+
+    def precision(self, path: Path) -> str:
+        return kind_of(read_contents(path.read_bytes()).main)
 
     def signatures(self, path: Path, reading: Reading) -> list[SignatureInfo]:
         graph = read_contents(path.read_bytes())

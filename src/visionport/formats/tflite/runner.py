@@ -9,7 +9,7 @@ import numpy as np
 from visionport.errors import ArtifactError
 from visionport.formats.base import SignatureInfo, Tensor
 from visionport.inputs.quantization import dequantized, quantized
-from visionport.tflite import checks
+from visionport.tflite import checks, nms
 from visionport.tflite.edit import SIGNATURE
 
 NUMBERED = "output_"
@@ -21,7 +21,7 @@ class TfliteRunner:
     outputs: what the file's outputs are called, in their order, where that is known. A signature that has these names
     says which tensor is which; otherwise numbers do (output_0 is the last of them, as the TF2 exporter has it), and
     otherwise the order, which alone counts where `positional`. probes: inner tensors, whose place in memory nothing
-    takes until a call has ended.
+    takes until a call has ended. threads: of which a file with regular NMS takes one, see tflite/nms.py: is_regular.
     """
 
     thread_safe = False
@@ -34,8 +34,11 @@ class TfliteRunner:
         probes: Sequence[str] = (),
         *,
         positional: bool = False,
+        threads: int | None = None,
     ):
-        self._interpreter: Any = checks.runs(file, name)
+        if threads is not None and threads > 1:
+            threads = 1 if nms.is_regular(file) else threads
+        self._interpreter: Any = checks.runs(file, name, threads)
         self._name = name
         self._inputs = {d["name"]: d for d in self._interpreter.get_input_details()}
         details = self._interpreter.get_output_details()
