@@ -1,18 +1,23 @@
 """Compile the .proto files of src/visionport to .binpb beside them (needs the dev extra: grpcio-tools)."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-SCHEMAS = sorted(SOURCE.glob("visionport/**/*.proto"))
+FILES = sorted(SOURCE.glob("visionport/**/*.proto"))
+IMPORTED = {name for file in FILES for name in re.findall(r'^import "(.*)";$', file.read_text(), re.MULTILINE)}
+SCHEMAS = [file for file in FILES if str(file.relative_to(SOURCE)) not in IMPORTED]
 
 
 def compile_schema(schema: Path, target: Path) -> None:
-    """Write the FileDescriptorSet of `schema` to `target`."""
+    """Write the FileDescriptorSet of `schema`, and of what it imports, to `target`."""
     from grpc_tools import protoc
 
-    if protoc.main(["protoc", f"--proto_path={SOURCE}", f"--descriptor_set_out={target}", str(schema)]):
+    folders = (SOURCE, Path(protoc.__file__).with_name("_proto"))  # the second has Google's own, which others import
+    options = [*(f"--proto_path={folder}" for folder in folders), "--include_imports", f"--descriptor_set_out={target}"]
+    if protoc.main(["protoc", *options, str(schema)]):
         sys.exit(f"{schema} does not compile: see above")
 
 

@@ -26,9 +26,21 @@ def interpreter(folder: Path, package: str, module: str, *more: str) -> Path:
     return made
 
 
-def run(python: Path | str, code: str, *arguments) -> str:
+def library(folder: Path, package: str) -> dict[str, str]:
+    """Variables with which this interpreter finds the package too, without what it needs, which is here already.
+
+    Skips the test where it cannot be installed.
+    """
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, package]
+    if subprocess.run(install, capture_output=True).returncode:
+        pytest.skip(f"{package} cannot be installed here")
+    return {"PYTHONPATH": os.pathsep.join((str(folder), os.environ.get("PYTHONPATH", "")))}
+
+
+def run(python: Path | str, code: str, *arguments, **variables: str) -> str:
     """What a program prints. Fails with what it said on standard error."""
-    done = subprocess.run([python, "-c", code, *map(str, arguments)], capture_output=True, text=True)
+    command = [python, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -18,6 +18,7 @@ from visionport.commands.export import export
 from visionport.commands.freeze import freeze
 from visionport.commands.inspect import inspect
 from visionport.commands.predict import predict
+from visionport.commands.serve import serve
 from visionport.commands.verify import verify
 from visionport.errors import MismatchError, VisionportError
 from visionport.streams import open_errors
@@ -53,6 +54,18 @@ OLD_FLAGS = {
         "--inference_type": "--quantize and --input-type",
         "--config_file": "--config-file",
         "--params_override": "--params-override",
+        "--rest_api_port": "--rest-port",
+        "--port": "--grpc-port",
+        "--model_name": "--name NAME=DIR",
+        "--model_base_path": "--name NAME=DIR",
+        "--model_config_file": "--model-config-file",
+        "--model_config_file_poll_wait_seconds": "--model-config-poll",
+        "--file_system_poll_wait_seconds": "--poll",
+        "--enable_batching": "--batching",
+        "--batching_parameters_file": "--batching-parameters-file",
+        "--rest_api_enable_cors_support": "--cors",
+        "--rest_api_timeout_in_ms": "--timeout",
+        "--ssl_config_file": "--ssl-cert, --ssl-key and --ssl-client-ca",
     }.items()
 }
 
@@ -201,5 +214,5 @@ def guard_streams():
     sys.stdout, sys.stderr = guard(sys.stdout), guard(sys.stderr)
 
 
-for command in (export, inspect, verify, predict, benchmark, freeze, convert, edit, demo):
+for command in (export, inspect, verify, predict, benchmark, serve, freeze, convert, edit, demo):
     main.add_command(command)

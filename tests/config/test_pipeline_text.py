@@ -71,7 +71,7 @@ def test_real_configs(path):
 def test_compiled_schemas_are_current(tmp_path):
     pytest.importorskip("grpc_tools")
     subprocess.run([sys.executable, ROOT / "scripts/compile_schema.py", "--out", tmp_path], check=True)
-    for name in ("config/pipeline/od.binpb", "checkpoint/checkpoint.binpb"):
+    for name in ("config/pipeline/od.binpb", "checkpoint/checkpoint.binpb", "serving/schema/serving.binpb"):
         ours, current = (
             descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes())
             for path in (ROOT / "src/visionport" / name, tmp_path / Path(name).name)

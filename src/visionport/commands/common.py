@@ -21,6 +21,9 @@ GROUPS = {
     "TFLite": """--tflite-nms --max-detections --tflite-keypoints --tflite-input --tflite-head --detections-per-class
         --classes-per-detection --tflite-outputs --score-threshold""",
     "Quantisation": "--quantize --calibration --quantize-exclude --mean --std",
+    "Models": "--name --model-config-file --model-config-poll --model-root --label --versions --poll",
+    "Network": "--host --rest-port --grpc-port --cors --ssl-cert --ssl-key --ssl-client-ca --token-file --grace",
+    "Bounds": "--threads --batching --batching-parameters-file --max-body --max-pixels --max-requests --timeout",
     "Verification": "--verify --image --evaluate --report --verify-input --into-report",
 }
 GROUP_OF = {flag: group for group, flags in GROUPS.items() for flag in flags.split()}
