@@ -3,7 +3,8 @@
 That it exports, verifies, predicts and reports shows what a new task must bring, and that nothing else need change.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def known_unread(toy: Toy):
 class ToyTask:
     name: str = "toy"
     noun: str = "kinds"
+    fields: Mapping[str, Any] = field(default_factory=lambda: {"kind": str, "score": float})
     metric: None = None
     outputs: tuple[str, ...] = ("probs",)
 

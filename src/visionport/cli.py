@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from visionport import __version__, memory, signals, streams
+from visionport.commands.batch import batch
 from visionport.commands.benchmark import benchmark
 from visionport.commands.common import FAULT, GONE, WRONG, show
 from visionport.commands.convert import convert
@@ -214,5 +215,5 @@ def guard_streams():
     sys.stdout, sys.stderr = guard(sys.stdout), guard(sys.stderr)
 
 
-for command in (export, inspect, verify, predict, benchmark, serve, freeze, convert, edit, demo):
+for command in (export, inspect, verify, predict, batch, benchmark, serve, freeze, convert, edit, demo):
     main.add_command(command)

@@ -1,9 +1,10 @@
 """Any artifact asked about pictures: `visionport.load` and `visionport.predict`."""
 
+import dataclasses
 import io
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from visionport import filetypes, manifest
-from visionport.errors import ArtifactError, InputError, OptionError, OutputError
+from visionport.errors import ArtifactError, InputError, OptionError, OutputError, nearest
 from visionport.filetypes import PICTURE, check_name, kind_of_file, open_file, read_file
 from visionport.formats import format_of
 from visionport.formats.base import Asker, SignatureInfo
 from visionport.inputs import pictures, side_inputs
+from visionport.inputs.types import INPUT_TYPES, split_name
 from visionport.lineage import LABELS
 from visionport.staging import MANIFEST, check_file, identity, is_export, write_file
 from visionport.tasks import task_of
@@ -112,18 +114,51 @@ def load(
     *,
     format: str | None = None,
     side_inputs: str | os.PathLike | None = None,
+    signature: str | None = None,
     allow_unsafe_ops: bool = False,
     threads: int | None = None,
 ) -> Predictor:
     """An artifact, ready to be asked: an export directory, one of its artifacts, or any TFLite detector.
 
     format: which artifact of a directory; the first by default. side_inputs: an .npz with what the model takes besides
-    the picture, for all pictures; zeros by default. allow_unsafe_ops: ops that read files or do something else outside
-    of a graph may run, of a file that you trust. threads: that the runtime may use, as many as it likes by default;
-    TensorFlow's are settled when it first runs in a process.
+    the picture, for all pictures; zeros by default. signature: by which of the artifact's signatures it is asked; the
+    manifest's by default. allow_unsafe_ops: ops that read files or do something else outside of a graph may run, of a
+    file that you trust. threads: that the runtime may use, as many as it likes by default; TensorFlow's are settled
+    when it first runs in a process.
 
-    Raises InputError for what is no artifact, OptionError where the directory has no such format.
+    Raises InputError for what is no artifact, OptionError where the directory has no such format, or the artifact no
+    such signature.
     """
+    found = find_artifact(path, format)
+    if found.folder is None:
+        predictor = load_alone(found.path, side_inputs, threads)
+    else:
+        if not allow_unsafe_ops:
+            format_of(found.artifact["format"]).check_foreign(found.path)
+        sides = read_sides(side_inputs, found.content)
+        asker = manifest.open_artifact(found.folder, found.content, found.artifact, found.task, sides, threads)
+        labels = read_labels(found.folder, found.content.get("model", {}).get("label_id_offset", 1))
+        predictor = Predictor(path=found.path, format=found.artifact["format"], labels=labels, asker=asker)
+    if signature is None:
+        return predictor
+    named = map(split_name, found.content.get("options", {}).get("inputs", ()))
+    types = {name: kind for kind, name in named if name}
+    return dataclasses.replace(predictor, asker=with_signature(predictor, signature, types))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """An artifact that is not yet opened. folder: its export; None of a TFLite file that lies in none."""
+
+    path: Path
+    task: Task
+    folder: Path | None = None
+    content: Mapping[str, Any] = field(default_factory=dict)  # the manifest
+    artifact: Mapping[str, Any] = field(default_factory=dict)  # its record there
+
+
+def find_artifact(path: str | os.PathLike, format: str | None = None) -> Found:
+    """What `load` opens, as its manifest tells; raises what that raises."""
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such artifact or export directory.")
@@ -131,7 +166,9 @@ def load(
     filetypes.check_file(path)
     folder = next((p for p in (path, *path.parents[:2]) if is_export(p)), None)
     if is_tflite(path) and not (folder and artifacts_at(path, folder, manifest.read(folder))):
-        return load_alone(path, format, side_inputs, threads)
+        if format not in (None, "tflite"):
+            raise OptionError(f"--format {format}: {path} is a TFLite file. Leave it out.")
+        return Found(path=path, task=task_of("detection"))
     if folder is None:
         kind = kind_of_file(path)
         is_ = f" is {kind}, and there is" if kind else ":"
@@ -145,11 +182,33 @@ def load(
     if not file.exists():
         raise ArtifactError(f"{file} is named by {folder / MANIFEST} but is not there. Export again.")
     task = task_of(content.get("model", {}).get("task", "detection"))
-    if not allow_unsafe_ops:
-        format_of(chosen["format"]).check_foreign(file)
-    asker = manifest.open_artifact(folder, content, chosen, task, read_sides(side_inputs, content), threads)
-    labels = read_labels(folder, content.get("model", {}).get("label_id_offset", 1))
-    return Predictor(path=file, format=chosen["format"], labels=labels, asker=asker)
+    return Found(path=file, task=task, folder=folder, content=content, artifact=chosen)
+
+
+def check_signature(path: Path, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise OptionError(
+            f"--signature {name}: {path} has no such signature{nearest(name, known)}. There: {', '.join(known)}."
+        )
+
+
+def with_signature(predictor: Predictor, name: str, types: Mapping[str, str]) -> Asker:
+    """The Asker by another signature of its artifact. types: the input types of signatures with names of their own."""
+    asker, known = predictor.asker, predictor.signatures
+    check_signature(predictor.path, name, known)
+    if name == asker.reading.signature:
+        return asker
+    kind = types.get(name) or name
+    if kind not in INPUT_TYPES:
+        raise OptionError(
+            f"--signature {name}: nothing tells how pictures go into it. One of the input types' can be asked."
+        )
+    besides = {*INPUT_TYPES[kind].more, *(side.name for side in asker.sides)}
+    sources = [t.name for t in known[name].inputs if t.name not in besides]
+    kind = "preprocessed" if INPUT_TYPES[kind].preprocessed else kind
+    return dataclasses.replace(
+        asker, reading=dataclasses.replace(asker.reading, signature=name, input=sources[0], type=kind)
+    )
 
 
 def read_sides(path, content: Mapping[str, Any]):
@@ -184,12 +243,10 @@ def is_tflite(path: Path) -> bool:
         return path.suffix == ".tflite" or file.read(8)[4:] == b"TFL3"
 
 
-def load_alone(path: Path, kind: str | None, sides, threads: int | None = None) -> Predictor:
+def load_alone(path: Path, sides, threads: int | None = None) -> Predictor:
     """`load` of a TFLite file that lies in no export."""
     from visionport.formats.tflite.alone import open_alone
 
-    if kind not in (None, "tflite"):
-        raise OptionError(f"--format {kind}: {path} is a TFLite file. Leave it out.")
     if sides is not None:
         side_inputs.read(Path(sides), ())
     asker, labels = open_alone(path, task_of("detection"), threads)

@@ -14,10 +14,10 @@ GONE = 128 + 13  # by SIGPIPE, as others end whose output nobody reads
 GROUPS = {
     "Input": """--config --experiment --config-file --params-override --config-override --checkpoint --ema --labels
         --keypoint-label-map --side-input --side-inputs --meta --inputs --outputs --set --tag --signature
-        --input-arrays --output-arrays --input-shape --allow-unsafe-ops""",
+        --input-arrays --output-arrays --input-shape --allow-unsafe-ops --image-key""",
     "Output": """--out --format --input --output --input-name --image-size --batch --freeze --keep --unfrozen --rename
         --optimize --tpu-alias --opencv --flops --overwrite --merge --timed --draw --draw-dir --min-score
-        --input-type --allow-select-tf-ops --allow-custom-ops""",
+        --input-type --allow-select-tf-ops --allow-custom-ops --to --include --resume""",
     "TFLite": """--tflite-nms --max-detections --tflite-keypoints --tflite-input --tflite-head --detections-per-class
         --classes-per-detection --tflite-outputs --score-threshold""",
     "Quantisation": "--quantize --calibration --quantize-exclude --mean --std",

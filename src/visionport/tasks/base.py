@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from visionport.errors import OptionError
 from visionport.inputs import pictures
 from visionport.verification.bounds import Tolerance
 from visionport.verification.checks import Check
@@ -43,12 +44,14 @@ class Metric(Protocol):
 class Task(Protocol):
     """One task: the meaning of a model's outputs.
 
-    Besides what stands here a task may have `read`, `files` and `preview`, which the functions `read_picture`,
-    `files_of` and `preview_of` below use in place of what most tasks do.
+    Besides what stands here a task may have `read`, `files`, `preview` and `features`, which the functions
+    `read_picture`, `files_of`, `preview_of` and `features_of` below use in place of what most tasks do, and `coco`,
+    which `coco_of` uses.
     """
 
     name: str
     noun: str  # what its answers are called: "detections"
+    fields: Mapping[str, Any]  # what `record` gives: name -> int, float, str, a mapping, or a list of one mapping
     metric: Metric | None
     outputs: tuple[str, ...]  # the outputs without which there is no answer
 
@@ -125,3 +128,38 @@ def preview_of(task: Task, picture: np.ndarray, answer: Answer, labels: Labels, 
     """A Pillow image of an answer for a page of many, and what it leaves out, in words."""
     own = getattr(task, "preview", None)
     return own(picture, answer, labels, min_score) if own else (task.draw(picture, answer, labels, min_score), "")
+
+
+def features_of(
+    task: Task, answer: Answer, labels: Labels, size: tuple[int, int], min_score: float
+) -> dict[str, list[Any]]:
+    """An answer as the features of a tf.Example: lists of int, of float or of str by name.
+
+    Of most tasks those of the record: "classes/score", a value a class; a text that is missing is "".
+    """
+    own = getattr(task, "features", None)
+    if own:
+        return own(answer, labels, size, min_score)
+    return flatten(task.fields, [task.record(answer, labels, size, min_score)], "")
+
+
+def flatten(fields: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, list[Any]]:
+    """{"a/b": the values of all rows} of rows that are as `fields` says."""
+    found: dict[str, list[Any]] = {}
+    for name, kind in fields.items():
+        values = [row[name] for row in rows if name in row]
+        if isinstance(kind, Mapping):
+            found |= flatten(kind, values, f"{prefix}{name}/")
+        elif isinstance(kind, list):
+            found |= flatten(kind[0], [one for value in values for one in value], f"{prefix}{name}/")
+        else:
+            found[prefix + name] = [kind() if value is None else value for value in values]
+    return found
+
+
+def coco_of(task: Task, answer: Answer, size: tuple[int, int], min_score: float) -> list[dict[str, Any]]:
+    """An answer as COCO's results, without their `image_id`. Raises OptionError where COCO has none of the kind."""
+    own = getattr(task, "coco", None)
+    if own is None:
+        raise OptionError(f"COCO's results hold boxes, and {task.name} gives {task.noun}: write jsonl or parquet.")
+    return own(answer, size, min_score)

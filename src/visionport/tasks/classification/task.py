@@ -1,6 +1,6 @@
 """Image classification: a score for each class."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ from visionport.tasks.classification import answers
 from visionport.tasks.classification.comparison import compare_answers
 from visionport.tasks.classification.metric import TopOne
 
+FIELDS = {"width": int, "height": int, "classes": [{"class": int, "label": str, "score": float}]}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Classification:
@@ -19,6 +21,7 @@ class Classification:
 
     name: str = "classification"
     noun: str = "classes"
+    fields: Mapping[str, Any] = field(default_factory=lambda: FIELDS)
     outputs: tuple[str, ...] = (answers.PROBS,)
     metric: Metric = field(default_factory=TopOne)
 

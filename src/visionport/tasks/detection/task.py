@@ -1,6 +1,6 @@
 """Object detection: boxes with a class and a score, and what else a detection may have."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,21 @@ from visionport.inputs import pictures
 from visionport.tasks.base import Answer, Labels, Metric
 from visionport.tasks.detection.answers import BOXES, CLASSES, COUNT, SCORES, read_answer
 from visionport.tasks.detection.comparison import compare_answers
-from visionport.tasks.detection.metric import MeanAveragePrecision
+from visionport.tasks.detection.metric import MeanAveragePrecision, rectangle
 
 LABELLED = 10  # detections with a name in a preview
+FIELDS = {
+    "width": int,
+    "height": int,
+    "detections": [
+        {
+            "class": int,
+            "label": str,
+            "score": float,
+            "box": {"xmin": float, "ymin": float, "xmax": float, "ymax": float},
+        }
+    ],
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +33,7 @@ class Detection:
 
     name: str = "detection"
     noun: str = "detections"
+    fields: Mapping[str, Any] = field(default_factory=lambda: FIELDS)
     outputs: tuple[str, ...] = (BOXES, SCORES, CLASSES)
     metric: Metric = field(default_factory=MeanAveragePrecision)
 
@@ -49,6 +62,33 @@ class Detection:
                     }
                 )
         return {"width": width, "height": height, "detections": found}
+
+    def features(self, answer: Answer, labels: Labels, size: tuple[int, int], min_score: float) -> dict[str, list[Any]]:
+        """By the names that the Object Detection API's evaluation of stored detections reads."""
+        boxes, scores, classes = (np.asarray(answer[k]) for k in self.outputs)
+        kept = scores >= min_score
+        sides = dict(zip(("ymin", "xmin", "ymax", "xmax"), boxes[kept].T.tolist(), strict=True))
+        numbers = [int(number) for number in classes[kept]]
+        return {
+            "image/height": [size[0]],
+            "image/width": [size[1]],
+            **{f"detection/bbox/{side}": sides[side] for side in ("ymin", "xmin", "ymax", "xmax")},
+            "detection/score": scores[kept].tolist(),
+            "detection/label": numbers,
+            "detection/class/text": [labels.get(number) or "" for number in numbers],
+        }
+
+    def coco(self, answer: Answer, size: tuple[int, int], min_score: float) -> list[dict[str, Any]]:
+        """[{category_id, bbox, score}], boxes as (x, y, width, height) in pixels."""
+        return [
+            {
+                "category_id": int(number),
+                "bbox": [round(v, 2) for v in rectangle(box, size)],
+                "score": round(float(score), 6),
+            }
+            for box, score, number in zip(*(answer[k] for k in self.outputs), strict=True)
+            if score >= min_score
+        ]
 
     def describe(self, answer: Answer, labels: Labels) -> str:
         rows = [(int(c), float(s)) for c, s in zip(answer[CLASSES], answer[SCORES], strict=True) if s >= 0.3]

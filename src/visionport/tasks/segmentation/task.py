@@ -1,6 +1,6 @@
 """Semantic segmentation: a class for each pixel."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ from visionport.tasks.segmentation import answers
 from visionport.tasks.segmentation.comparison import compare_answers
 from visionport.tasks.segmentation.metric import MeanIntersectionOverUnion
 
+FIELDS = {"width": int, "height": int, "classes": [{"class": int, "label": str, "share": float, "mask_score": float}]}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation:
@@ -19,6 +21,7 @@ class Segmentation:
 
     name: str = "segmentation"
     noun: str = "masks"
+    fields: Mapping[str, Any] = field(default_factory=lambda: FIELDS)
     outputs: tuple[str, ...] = (answers.LOGITS,)
     metric: Metric = field(default_factory=MeanIntersectionOverUnion)
 

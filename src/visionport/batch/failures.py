@@ -1,0 +1,66 @@
+"""What may be wrong with one picture, by kinds that can be counted. A picture that fails is a row with its error."""
+
+import urllib.error
+from dataclasses import dataclass
+
+from visionport.errors import VisionportError
+from visionport.filetypes import HEAD, PICTURE, is_heic, kind_of_bytes
+
+MISSING = "no such file"
+UNREACHABLE = "cannot be opened"
+EMPTY = "empty"
+DAMAGED = "damaged picture"
+LARGE = "too many pixels"
+OTHER = "not a picture"
+RECORD = "damaged record"
+MODEL = "the model fails"
+NO_IMAGE = "no picture in it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a picture has no answer. name: the picture's."""
+
+    name: str
+    kind: str
+    error: str
+
+    @property
+    def row(self) -> dict[str, str]:
+        return {"image": self.name, "error": self.error, "kind": self.kind}
+
+
+def unopened(name: str, error: OSError | ValueError) -> Failure:
+    """A file that cannot be opened or read."""
+    if isinstance(error, FileNotFoundError) or (isinstance(error, urllib.error.HTTPError) and error.code in (404, 410)):
+        return Failure(name=name, kind=MISSING, error=f"{name}: no such image.")
+    said = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+    return Failure(name=name, kind=UNREACHABLE, error=f"{name} cannot be opened: {said}.")
+
+
+def undecoded(name: str, error: Exception, head: bytes) -> Failure:
+    """A file that is no picture, or none that can be read. head: its first bytes."""
+    from PIL import Image, UnidentifiedImageError
+
+    cause = error.__context__
+    kind = kind_of_bytes(head[:HEAD])
+    if not head:
+        kind = EMPTY
+    elif isinstance(cause, Image.DecompressionBombError):
+        kind = LARGE
+    elif is_heic(head):
+        kind = "a HEIC picture"
+    elif kind == PICTURE or not isinstance(cause, UnidentifiedImageError):
+        kind = DAMAGED
+    return Failure(name=name, kind=kind or OTHER, error=words(error))
+
+
+def unanswered(name: str, error: Exception) -> Failure:
+    """A picture that the model cannot be asked about."""
+    return Failure(name=name, kind=MODEL, error=f"{name}: the model fails on it: {words(error)}")
+
+
+def words(error: Exception) -> str:
+    if isinstance(error, VisionportError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
