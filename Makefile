@@ -30,7 +30,7 @@ test-all: export VISIONPORT_ALL = 1
 test-all: test
 
 fuzz: setup
-	$(BIN)/python tests/fuzz/run.py
+	$(BIN)/python tests/fuzz/run.py --write
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -2,11 +2,13 @@
 
 import io
 import json
+import re
 import sys
 import unicodedata
 
 import pytest
 from click.testing import CliRunner
+from places import ROOT
 from rich.table import Table
 
 from visionport import cli, terminal
@@ -117,3 +119,8 @@ def test_streams_are_guarded_while_a_command_runs(invoke, monkeypatch):
     invoke("inspect", "x")
     assert all(isinstance(stream, Guarded) for stream in seen[0])
     assert terminal.unguarded(sys.stdout) is sys.stdout
+
+
+def test_consoles_are_made_in_one_place():
+    """A console made elsewhere would print what files hold."""
+    assert not [file for file in (ROOT / "src").rglob("*.py") if re.search(r"\bConsole\(", file.read_text())]

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from visionport import manifest
 from visionport.errors import InputError, VisionportError
 from visionport.json_files import json_text, read_json
+from visionport.prediction import predict
 from visionport.staging import is_export
 
 CONTENT: dict[str, Any] = {
@@ -208,3 +210,31 @@ def test_every_change_of_an_export_is_an_error_of_ours(folder):
             except VisionportError:
                 count += 1
     assert count > 300
+
+
+ANOTHER = {
+    "type": (("reading", "type"), "image_tensor", "model.tflite does not answer, as its manifest.json says: "),
+    "boxes": (("reading", "answers"), {"boxes": "scaled"}, "model.tflite does not answer, .*: 'image_info'"),
+    "path": (("path",), "labels.txt", "LiteRT does not take the file"),
+    "format": (
+        ("format",),
+        "frozen_graph",
+        "model.tflite cannot be opened as frozen graph, as its manifest.json says: ",
+    ),
+    "signature": (("reading", "signature"), "x", "model.tflite has no input .* in a signature 'x'"),
+}
+
+
+@pytest.mark.parametrize("which", ANOTHER)
+def test_an_artifact_that_is_another_than_the_manifest_says(exported, digits, tmp_path, which):
+    path, value, words = ANOTHER[which]
+    shutil.copytree(exported, tmp_path / "out", ignore=shutil.ignore_patterns("saved_model", "*.pb", "checkpoint"))
+    content = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    content["artifacts"] = [a for a in content["artifacts"] if a["format"] == "tflite"]
+    inner = content["artifacts"][0]
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(VisionportError, match=words):
+        predict(tmp_path / "out", digits / "images" / "digits-0.jpg")

@@ -133,6 +133,19 @@ def test_no_input_is_overwritten_by_whatever_name(tmp_path):
         check_file(tmp_path / name, overwrite=True, inputs=[source, *inputs])
 
 
+def test_what_lies_beside_an_inputs_own_files_is_no_input(tmp_path):
+    out = make_export(tmp_path / "out", graph="x")
+    (saved := tmp_path / "saved").mkdir()
+    (saved / "variables").mkdir()
+    for path in (out / "answers.json", saved / "saved_model.pb", saved / "variables" / "variables.index", saved / "m"):
+        path.write_text("x")
+    for path in (out / "graph", out / "manifest.json", saved / "saved_model.pb", saved / "variables/variables.index"):
+        with pytest.raises(OutputError, match="is an input, or a part of one"):
+            check_file(path, overwrite=True, inputs=[out, saved])
+    for path in (out / "answers.json", saved / "m"):
+        check_file(path, overwrite=True, inputs=[out, saved])
+
+
 def test_an_export_with_an_input_in_it_is_not_overwritten(tmp_path):
     out = make_export(tmp_path / "out", labels="names", graph="x")
     os.link(out / "labels", tmp_path / "labels")

@@ -1,12 +1,11 @@
 """python -m visionport: the command line."""
 
-from visionport import signals, streams
+from visionport.process import program
 
 
 def run() -> None:
     """The command line as a process: nothing is imported before a signal may come."""
-    with signals.process():
-        streams.open_standard()
+    with program():
         from visionport.cli import main
 
         main(prog_name="visionport")

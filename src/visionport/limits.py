@@ -25,6 +25,7 @@ PACKED_TEXT = 16 * MEBIBYTE  # of one label list, unpacked: 22,000 classes of Im
 
 # A TFLite file of unknown origin is tried in a process of its own.
 TRIAL_MEMORY = 8 * GIBIBYTE  # address space besides the file's own bytes
+EXPENDABLE = "VISIONPORT_EXPENDABLE"  # set in the environment of a process that is there for one artifact alone
 TRIAL_SECONDS = 8  # of the CPU for a small file, and a second for each MEBIBYTE of it more
 
 # TFRecords. Four times the largest picture of a camera, as a PNG.
@@ -33,3 +34,17 @@ RECORD_VALUES = 100_000  # of one feature, as labels of boxes; COCO has at most 
 
 # Arrays of .npy and .npz, unpacked.
 ARRAY_BYTES = 4 * GIBIBYTE
+
+# Checkpoints. The largest models have some thousand tensors, with the slots of their optimizer.
+CHECKPOINT_TENSORS = 100_000  # and parts of tensors; also blocks of a file
+CHECKPOINT_INDEX = 64 * MEBIBYTE  # bytes of an index, of which 2,000 tensors take 0.2 MB
+CHECKPOINT_ENTRY = MEBIBYTE  # bytes of what is said of one tensor: hundreds, unless it is in thousands of parts
+CHECKPOINT_META = 8 * MEBIBYTE  # bytes of what a file of the V1 format says of all its tensors
+CHECKPOINT_SHARDS = 100_000  # their names have five digits
+CHECKPOINT_RANK = 32  # of tensors; NumPy 1 has no more
+CHECKPOINT_TENSOR = 1 << 60  # bytes of a tensor, dimensions of zero counted as one; the files of data decide before
+CHECKPOINT_STRINGS, CHECKPOINT_TEXT = MEBIBYTE, 32 * MEBIBYTE  # of a tensor of strings: how many, and their bytes
+OBJECT_GRAPH = 8 * MEBIBYTE  # bytes; the largest models' have half a megabyte
+OBJECT_GRAPH_NODES = 200_000
+OBJECT_GRAPH_PATHS = 64 * MEBIBYTE  # characters of the shortest paths to all of its nodes
+CONSTANT_REPEATED = 1 << 28  # values of a graph's constant that is stored as one

@@ -1,15 +1,15 @@
 """manifest.json: what an export holds, what it was made of and with, to read by programs."""
 
 import dataclasses
-import functools
 import hashlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from visionport.errors import InputError, OptionError
+from visionport.errors import ArtifactError, InputError, OptionError, VisionportError
 from visionport.filetypes import open_file
 from visionport.json_files import json_text, read_json, write_json
 from visionport.schema import check, kind_of, list_of, number
@@ -70,7 +70,6 @@ def place_of(folder: Path, name: str) -> Path:
     return folder / name
 
 
-@functools.cache
 def schema() -> dict[Any, Any]:
     """What a manifest must say, as far as it is read; see schema.py. Other names are for people."""
     from visionport.config.lineage import LINEAGES
@@ -192,7 +191,8 @@ def open_artifact(
     fmt = format_of(artifact["format"])
     if missing := fmt.missing_package():
         raise OptionError(f"{path} cannot be opened here: {missing}.")
-    runner = fmt.open(path, reading, threads)
+    with blamed(path, f"cannot be opened as {fmt.title}"):
+        runner = fmt.open(path, reading, threads)
     found = runner.signatures.get(reading.signature)
     if not found or reading.input not in (t.name for t in found.inputs):
         runner.close()
@@ -202,6 +202,20 @@ def open_artifact(
         )
     sides = side_inputs.of(content)
     return Asker(runner=runner, reading=reading, task=task, how=content["preprocessing"], sides=sides, sided=sided)
+
+
+@contextmanager
+def blamed(path: Path, what: str) -> Iterator[None]:
+    """An artifact that is not what its manifest says is told, whatever its runtime raises for it."""
+    try:
+        yield
+    except (VisionportError, MemoryError):
+        raise
+    except Exception as e:
+        lines = str(e).strip().splitlines() or [type(e).__name__]
+        raise ArtifactError(
+            f"{path} {what}, as its {MANIFEST} says: {lines[0][:200].rstrip('.')}. Export again."
+        ) from e
 
 
 def options_record(options) -> dict[str, Any]:
@@ -223,8 +237,3 @@ def file_record(path: Path) -> dict[str, Any]:
         while block := f.read(1 << 20):
             digest.update(block)
     return {"size": size, "sha256": digest.hexdigest()}
-
-
-def text_of(content) -> str:
-    """JSON as all files here have it."""
-    return f"{json_text(content)}\n"

@@ -55,27 +55,35 @@ class Predictor:
         """
         one = 4 if hasattr(self.asker.task, "read") else 3
         if isinstance(images, (str, os.PathLike)) or (isinstance(images, np.ndarray) and images.ndim == one):
-            return self.asker(read_input(self.asker.task, images))
+            return self._ask(read_input(self.asker.task, images))
         return self._answer_all([read_input(self.asker.task, image) for image in images])
 
     def _answer_all(self, images: Sequence[np.ndarray]) -> list[Answer]:
         together = self.asker.batch is None and len({image.shape for image in images}) == 1
         if not together:
-            return [self.asker(image) for image in images]
-        outputs, extent = self.asker.ask(np.stack(images))
-        return [self.asker.read(outputs, extent, row) for row in range(len(images))]
+            return [self._ask(image) for image in images]
+        with self._blamed():
+            outputs, extent = self.asker.ask(np.stack(images))
+            return [self.asker.read(outputs, extent, row) for row in range(len(images))]
+
+    def _ask(self, picture: np.ndarray) -> Answer:
+        with self._blamed():
+            return self.asker(picture)
+
+    def _blamed(self):
+        return manifest.blamed(self.path, "does not answer")
 
     def predict(self, image: Picture, *, min_score: float = 0.3) -> dict[str, Any]:
         """The answer as plain data, ready for JSON; of a detector the boxes in pixels."""
         picture = read_input(self.asker.task, image)
-        answer = self.asker(picture)
+        answer = self._ask(picture)
         self.check(answer)
         return self.asker.task.record(answer, self.labels, picture.shape[-3:-1], min_score)
 
     def draw(self, image: Picture, *, min_score: float = 0.3):
         """The picture with its answer, as a Pillow image."""
         picture = read_input(self.asker.task, image)
-        answer = self.asker(picture)
+        answer = self._ask(picture)
         self.check(answer)
         return self.asker.task.draw(picture, answer, self.labels, min_score)
 

@@ -95,7 +95,7 @@ def verify(
     with progress.stage("import TensorFlow"):
         import tensorflow as _  # noqa: F401
     for artifact in content["artifacts"] if not allow_unsafe_ops else ():
-        format_of(artifact["format"]).check_foreign(directory / artifact["path"])
+        format_of(artifact["format"]).check_foreign(manifest.place_of(directory, artifact["path"]))
     with progress.stage("build model"):
         model = rebuild(config, options, content)
     with progress.stage("verify"):

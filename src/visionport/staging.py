@@ -28,6 +28,7 @@ from visionport.streams import StreamError
 MANIFEST = "manifest.json"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # that file managers leave in any folder
+SAVED_MODEL = ("saved_model.pb", "variables", "assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb")
 SHOWN = 5  # names in an error
 
 # What is in the making: of which machine and container, by which process; "old": what another gave way to.
@@ -168,10 +169,19 @@ def holds(folder: Path, path: Path) -> bool:
 def is_part(file: Path, path: Path) -> bool:
     """Whether a file is an input, or one of an input folder's or checkpoint's files."""
     if path.is_dir() and lies_in(file, path):
-        return True
+        return belongs(Path(os.path.realpath(file)).relative_to(os.path.realpath(path)), path)
     if path.is_dir() and os.stat(file).st_nlink == 1:
         return False
     return identity(file) in map(identity, files_of(path))
+
+
+def belongs(name: Path, folder: Path) -> bool:
+    """Whether what lies in an input folder is of the input: all, but what else lies in an export or a SavedModel."""
+    if is_export(folder):
+        return str(name) not in strangers(folder)
+    if (folder / "saved_model.pb").is_file():
+        return name.parts[0] in SAVED_MODEL
+    return True
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,9 @@ def broken(good: bytes) -> dict[str, tuple[bytes | None, str]]:
     Image.open(io.BytesIO(good)).save(png, "PNG")
     floats, bomb = io.BytesIO(), io.BytesIO()
     Image.fromarray(np.zeros((8, 8), np.float32)).save(floats, "TIFF")
-    Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
+    Image.new("L", (8, 8)).save(bomb, "PNG")
+    header = b"IHDR" + struct.pack(">II", 20_000, 20_000) + bomb.getvalue()[24:29]
+    large = bomb.getvalue()[:12] + header + struct.pack(">I", zlib.crc32(header)) + bomb.getvalue()[33:]
     return {
         "absent.jpg": (None, "no such file"),
         "empty.jpg": (b"", "empty"),
@@ -52,7 +56,7 @@ def broken(good: bytes) -> dict[str, tuple[bytes | None, str]]:
         "cut.png": (png.getvalue()[: len(png.getvalue()) // 2], "damaged picture"),
         "phone.jpg": (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 64, "a HEIC picture"),
         "depth.tif": (floats.getvalue(), "damaged picture"),
-        "huge.png": (bomb.getvalue(), "too many pixels"),
+        "huge.png": (large, "too many pixels"),
         "packed.jpg": (b"\x1f\x8b\x08" + b"\x00" * 64, "an archive"),
     }
 

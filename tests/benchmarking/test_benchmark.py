@@ -185,7 +185,7 @@ def test_what_crashes_is_a_row_and_the_others_go_on(exported, tmp_path, monkeypa
     rows = {Path(row["path"]).name: row for row in json.loads(out.read_text())["rows"]}
     assert rows["good.tflite"]["calls"]["runs"] == 3
     assert "damaged" in rows["bad.tflite"]["error"]
-    assert "DecodeError" in rows["bad.pb"]["error"]
+    assert "holds no GraphDef" in rows["bad.pb"]["error"]
     assert done.output.count("not measured: ") == 2
 
     python = tmp_path / "python"

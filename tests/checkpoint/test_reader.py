@@ -14,6 +14,7 @@ import tensorflow as tf
 from places import SHARED
 from tables import block_of, entries_of, entry, footer, header, sealed, snappy, strings, table_of, varint, write_index
 
+from visionport import limits
 from visionport.checkpoint import object_graph, slices
 from visionport.checkpoint.crc32c import byte_table, crc32c, masked
 from visionport.checkpoint.dtypes import NAMES, numpy_dtype
@@ -541,6 +542,17 @@ def test_hostile(case, tmp_path):
         refused(tmp_path, "is damaged")
 
 
+def test_strings_that_are_too_many(tmp_path):
+    wide = write_index(tmp_path / "ckpt-1", {b"a": entry([2 << 20], dtype=7, size=(2 << 20) + 4)}, bytes((2 << 20) + 4))
+    assert open_checkpoint(wide).complete
+    refused(wide, "2,097,152 strings")
+    slice_ = part((0, 1))
+    refused(write_index(wide, {b"a": entry([1], slices=[slice_] * 300_000)}), "an entry is too large")
+
+
 def test_graphs_that_are_too_large():
-    with pytest.raises(ValueError, match="larger than 64 MiB"):
-        object_graph.parse(bytes(object_graph.MOST_BYTES + 1), (), VALUE)
+    many = message_class("TrackableObjectGraph")(nodes=[{}] * (limits.OBJECT_GRAPH_NODES + 1))
+    with pytest.raises(ValueError, match="200,001 nodes"):
+        object_graph.parse(many.SerializeToString(), (), VALUE)
+    with pytest.raises(ValueError, match="larger than 8 MiB"):
+        object_graph.parse(bytes(limits.OBJECT_GRAPH + 1), (), VALUE)

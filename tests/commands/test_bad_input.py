@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 
 from visionport import cli
 from visionport.commands import common
+from visionport.config import FixedShape, Normalization
+from visionport.inputs import preprocessing
 
 INDEX, DATA, CONFIG, STATE = "ckpt-5.index", "ckpt-5.data-00000-of-00001", "pipeline.config", "checkpoint"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:6918dc53\nsize 166\n"
@@ -367,9 +369,19 @@ def test_predict_and_verify_want_an_export(invoke, digits, tmp_path):
 
 def test_an_export_that_lost_an_artifact(invoke, digits, tmp_path):
     reading = {"input": "x", "type": "preprocessed"}
-    artifact = {"format": "tflite", "path": "model.tflite", "reading": reading}
+    signature = {"name": "serving_default", "inputs": [], "outputs": []}
+    artifact = {"format": "tflite", "path": "model.tflite", "reading": reading, "signatures": [signature]}
     picture = digits / "images" / "digits-0.jpg"
-    content = {"visionport": "0", "artifacts": [artifact], "files": {}, "preprocessing": {}}
+    content = {
+        "visionport": "0",
+        "options": {"checkpoint": "ckpt-1"},
+        "model": {"architecture": "ssd", "api": "tf2"},
+        "artifacts": [artifact],
+        "files": {},
+        "preprocessing": preprocessing.describe(
+            FixedShape(height=8, width=8), Normalization(mean=(0, 0, 0), std=(1, 1, 1))
+        ),
+    }
     (tmp_path / "manifest.json").write_text(json.dumps(content))
     (tmp_path / "other.pb").write_bytes(b"x")
     says(invoke("predict", tmp_path, picture), "model.tflite is named by", "is not there", "Export again")
@@ -386,6 +398,10 @@ def test_predict_cannot_write(invoke, digits, tmp_path, monkeypatch):
     from visionport import prediction
 
     monkeypatch.setattr(prediction, "predict", lambda *_, **__: [])
-    absent = tmp_path / "absent" / "answers.json"
-    result = invoke("predict", tmp_path, digits / "images" / "digits-0.jpg", "--out", absent)
-    says(result, f"error: {absent}: No such file or directory.")
+    (tmp_path / "file").write_text("mine")
+    below, picture, export = tmp_path / "file" / "answers.json", digits / "images" / "digits-0.jpg", tmp_path / "export"
+    export.mkdir()
+    says(invoke("predict", export, picture, "--out", below), f"error: {below}: {tmp_path / 'file'} is not a directory.")
+    says(invoke("predict", export, picture, "--out", tmp_path / "file"), "file exists. Name another", "--overwrite")
+    assert invoke("predict", export, picture, "--out", tmp_path / "file", "--overwrite").exit_code == common.DONE
+    assert (tmp_path / "file").read_text() == "[]\n"

@@ -155,7 +155,7 @@ def test_python_api_and_overwrite(tmp_path, digits):
     """Strings are paths too; an export takes the place of an earlier one, when asked, as a whole."""
     target = tmp_path / "out"
     target.mkdir()
-    (target / "manifest.json").write_text('{"visionport": "0"}')
+    (target / "manifest.json").write_text('{"visionport": "0", "files": {"old": {}}}')
     (target / "old").write_text("old")
     how: dict[str, Any] = {"config": str(digits / "tf2"), "checkpoint": str(digits / "tf2"), "out": str(target)}
     with pytest.raises(OutputError, match="--overwrite"):

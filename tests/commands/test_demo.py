@@ -24,7 +24,7 @@ def test_demo(tmp_path, digits):
     assert "write tflite" in process.stderr
 
     content = json.loads(written["manifest.json"])
-    assert set(content["files"]) == set(FILES) - {"manifest.json"}
+    assert set(content["files"]) == {*FILES, "digits-0_detections.png"} - {"manifest.json"}
     for name, record in content["files"].items():
         assert record == {"size": len(written[name]), "sha256": hashlib.sha256(written[name]).hexdigest()}
     for name, record in content["inputs"].items():

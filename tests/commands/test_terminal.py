@@ -34,9 +34,13 @@ def test_help_fits_80_columns(invoke, name):
 
 
 def test_options_are_in_groups(invoke):
+    heads = []
+    for command in ("export", "serve"):
+        text = invoke(command, "--help").output
+        heads.append([line.rstrip(":") for line in re.findall(r"^\w+:$", text, re.MULTILINE)])
+    served = ["Models", "Network", "Bounds"]
+    assert heads == [[*(g for g in GROUPS if g not in served), "Options"], ["Input", "Output", *served, "Options"]]
     text = invoke("export", "--help").output
-    heads = [line.rstrip(":") for line in re.findall(r"^\w+:$", text, re.MULTILINE)]
-    assert heads == [*GROUPS, "Options"]
     for group, flag in (("Input", "--config"), ("TFLite", "--tflite-nms"), ("Quantisation", "--calibration")):
         part = text.partition(f"\n{group}:\n")[2].partition("\n\n")[0]
         assert re.search(rf"^  {flag} ", part, re.MULTILINE)

@@ -113,6 +113,8 @@ def test_overwrite_is_advised_where_it_would_work(tmp_path):
 
     assert "--overwrite" not in told()
     (tmp_path / "out" / "manifest.json").write_text('{"visionport": "0"}')
+    assert "--overwrite" not in told()
+    (tmp_path / "out" / "manifest.json").write_text('{"visionport": "0", "files": {"notes.txt": {}}}')
     assert "--overwrite" in told()
     assert "--overwrite" not in told(inputs=[tmp_path / "out" / "notes.txt"])
 

@@ -126,7 +126,7 @@ def test_every_number_of_a_model_of_official_vision_has_a_range(name):
         ),
         ("image_resizer { fixed_shape_resizer { width: 0 } }", "(pixels)"),
         ("image_resizer { fixed_shape_resizer { height: 16384 width: 16384 } }", "268,435,456 pixels; at most 67,108"),
-        ("num_classes: 2147483647", "model.ssd.num_classes is 2147483647; it is from 1 to 20,000 (classes)"),
+        ("num_classes: 2147483647", "model.ssd.num_classes is 2147483647; it is from 1 to 5,000 (classes)"),
         ("num_classes: -1", "num_classes is -1"),
         (
             "feature_extractor { fpn { min_level: 0 } }",
@@ -190,8 +190,15 @@ def test_many_numbers_and_anchors(told):
     most = anchors.format("min_level: 1 scales_per_octave: 100", resizer)
     assert "559,206,400 anchors a picture; at most 10,000,000" in told(most)
     assert "scores a picture" in told(
-        f"{anchors.format('min_level: 3', resizer)} model {{ ssd {{ num_classes: 19999 }} }}"
+        f"{anchors.format('min_level: 3', resizer)} model {{ ssd {{ num_classes: 4999 }} }}"
     )
+
+
+def test_a_long_side_alone_makes_no_large_picture(told):
+    """Of panoramas, whose short side is small."""
+    sides = "keep_aspect_ratio_resizer { min_dimension: 600 max_dimension: 16384 pad_to_max_dimension: "
+    assert told(f"model {{ ssd {{ image_resizer {{ {sides} false }} }} }} }}") == ""
+    assert "268,435,456 pixels" in told(f"model {{ ssd {{ image_resizer {{ {sides} true }} }} }} }}")
 
 
 def test_a_large_crop_of_every_proposal(told):
@@ -242,6 +249,11 @@ def test_a_large_crop_of_every_proposal(told):
         ),
         ("video_classification_ucf101", "task.train_data.feature_shape=[0,224,224,3]", "feature_shape is 0"),
         ("seg_resnetfpn_pascal", "task.train_data.image_feature.stddev=[0,1,1]", "stddev is 0; it is above 0"),
+        (
+            "seg_resnetfpn_pascal",
+            "{task: {model: {num_classes: 3, mask_scoring_head: {fc_input_size: [null, null]}}}}",
+            "height and width are needed",
+        ),
     ],
 )
 def test_absurd_numbers_of_official_vision(experiment, override, expected):

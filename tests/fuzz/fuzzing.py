@@ -299,8 +299,21 @@ class Child:
 
 def table(tallies: Sequence[Tally]) -> str:
     """Markdown, as in docs/security.md."""
-    rows = [HEADS, ["---"] + ["---:"] * (len(HEADS) - 1), *(tally.row() for tally in tallies)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join(map(line, (HEADS, ["---"] + ["---:"] * (len(HEADS) - 1), *(tally.row() for tally in tallies))))
+
+
+def line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def filled(text: str, tallies: Sequence[Tally]) -> str:
+    """A document with these readers' rows in its table, in place of what it had of them; rows are sorted."""
+    found = re.search(rf"({re.escape(line(HEADS))}\n\|[^\n]*\n)((?:\|[^\n]*\n)*)", text)
+    assert found, "the document has no such table"
+    rows = {row.split(" | ")[0].removeprefix("| "): row for row in found[2].splitlines()}
+    rows |= {tally.name: line(tally.row()) for tally in tallies}
+    body = "".join(f"{rows[name]}\n" for name in sorted(rows))
+    return text[: found.end(1)] + body + text[found.end() :]
 
 
 # The child

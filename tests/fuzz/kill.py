@@ -1,22 +1,24 @@
 """Ends commands by signals at random moments, and says what was left: `python tests/fuzz/kill.py --signals 200`.
 
-A run is a process of its own. Its target must be as it was before or whole, nothing of it may lie about, and no
-traceback may be shown. By SIGKILL a process can leave something, which the next run must remove. Status 1 where that is
-not so.
+A run is a process of its own, forked from one that has imported TensorFlow. Its target must be as it was before or
+whole, nothing of it may lie about, and no traceback may be shown. By SIGKILL a process can leave something, which the
+next run must remove. Status 1 where that is not so.
 """
 
 import argparse
+import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from visionport import staging
 
@@ -24,8 +26,6 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 HEADS = ("command", "runs", "as before", "complete", "half", "left", "left by SIGKILL till the next run", "tracebacks")
 BEFORE, COMPLETE, HALF, LEFT, KILLED, TRACEBACK = HEADS[2:]
 PATIENCE = 600  # seconds until a process that does not end is a failure
-# A shell's background jobs ignore SIGINT, and those that they start.
-HEARS = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv[:1] = []; "
 
 
 @dataclass(kw_only=True)
@@ -36,44 +36,43 @@ class Job:
     arguments: Sequence[object]
     place: Path
     fill: Callable[[Path], None] = lambda place: None
-    program: str = HEARS + "import runpy; runpy.run_module('visionport', run_name='__main__', alter_sys=True)"
+    program: str = ""  # in place of visionport's command line
     seconds: float = 0.0
     before: dict[str, bytes] = field(default_factory=dict)
     complete: dict[str, bytes] = field(default_factory=dict)
 
-    def start(self) -> "subprocess.Popen[str]":
+    def start(self) -> "Process":
         shutil.rmtree(self.place, ignore_errors=True)
         self.place.mkdir(parents=True)
         self.fill(self.place)
         self.before = snapshot(self.place)
-        command = [sys.executable, "-c", self.program, "visionport", *map(str, self.arguments)]
-        return subprocess.Popen(command, cwd=self.place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        return Process(self)
 
     def measure(self) -> None:
         """One run to its end: how long it takes, and what it writes."""
         begun = time.perf_counter()
         process = self.start()
-        _, errors = process.communicate(timeout=PATIENCE)
-        if process.returncode:
-            raise RuntimeError(f"{self.name} itself ends with {process.returncode}: {errors}")
+        errors = process.wait()
+        if process.status:
+            raise RuntimeError(f"{self.name} itself ends with {process.status}: {errors}")
         self.seconds, self.complete = time.perf_counter() - begun, snapshot(self.place)
 
     def end(self, number: int, rng: random.Random) -> list[str]:
         """One run ended by that signal at a random moment, every second time while it is writing; what was found."""
         process = self.start()
-        wait_for_handler(process)
+        process.wait_for_handler()
         if rng.random() < 0.5:
             time.sleep(rng.uniform(0, self.seconds))
         else:
-            while process.poll() is None and not leftovers(self.place):
+            while process.runs() and not leftovers(self.place):
                 time.sleep(0.001)
             time.sleep(rng.expovariate(20 / self.seconds))
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=PATIENCE)
+        process.signal(number)
+        errors = process.wait()
         found = [self.state()]
         found += [TRACEBACK] if "Traceback" in errors or "visionport does not know" in errors else []
-        if process.returncode not in (0, 128 + number, -number):
-            found.append(f"status {process.returncode}: {errors.strip()[-300:]}")
+        if process.status not in (0, 128 + number, -number):
+            found.append(f"status {process.status}: {errors.strip()[-300:]}")
         if leftovers(self.place):
             found.append(KILLED if number == signal.SIGKILL else LEFT)
             staging.remove_leftovers(self.place)
@@ -97,14 +96,62 @@ class Job:
         return self.before.keys() - self.complete.keys()
 
 
-def wait_for_handler(process: "subprocess.Popen[str]") -> None:
-    """Until it takes signals itself: what Python says of Ctrl-C before is Python's."""
-    while process.poll() is None:
-        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-        handled = next((line.split()[1] for line in lines if line.startswith("SigCgt")), "0")
-        if int(handled, 16) & 1 << (signal.SIGTERM - 1):
-            return
-        time.sleep(0.001)
+class Process:
+    """A job's process, forked from this one, which has imported what takes long."""
+
+    def __init__(self, job: Job):
+        self.errors, self.status = tempfile.TemporaryFile("w+"), None  # noqa: SIM115
+        self.pid = os.fork()
+        if not self.pid:
+            self.be(job)
+
+    def be(self, job: Job) -> None:
+        """What the new process does, to its end."""
+        status: Any = 1
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+            os.chdir(job.place)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.dup2(self.errors.fileno(), 2)
+            sys.argv = ["visionport", *map(str, job.arguments)]
+            exec(job.program or "from visionport import __main__; __main__.run()", {})
+        except SystemExit as e:
+            status = e.code or 0
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())
+        finally:
+            staging.discard_all()
+            os._exit(status)
+
+    def runs(self) -> bool:
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = os.waitstatus_to_exitcode(status) if pid else None
+        return self.status is None
+
+    def signal(self, number: int) -> None:
+        if self.runs():
+            os.kill(self.pid, number)
+
+    def wait(self) -> str:
+        """To its end; what it wrote to standard error."""
+        end = time.monotonic() + PATIENCE
+        while self.runs():
+            time.sleep(0.002)
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
+        with self.errors as file:
+            file.seek(0)
+            return file.read()
+
+    def wait_for_handler(self) -> None:
+        """Until it takes signals itself: what Python says of Ctrl-C before is Python's."""
+        while self.runs():
+            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+            handled = next((line.split()[1] for line in lines if line.startswith("SigCgt")), "0")
+            if int(handled, 16) & 1 << (signal.SIGTERM - 1):
+                return
+            time.sleep(0.001)
 
 
 def part(files: dict[str, bytes], folder: str) -> dict[str, bytes]:
@@ -128,6 +175,8 @@ def is_ours(name: str) -> bool:
 
 def real_jobs(folder: Path) -> list[Job]:
     """Commands of the bundled digits detector; what was written before is of another threshold, or somebody's."""
+    import tensorflow as _  # noqa: F401
+
     from visionport.inputs.pictures import example
 
     digits = Path(str(example("digits")))
@@ -161,7 +210,7 @@ def real_jobs(folder: Path) -> list[Job]:
     ]
 
 
-SLOW = f"""{HEARS}
+SLOW = """
 import time
 from pathlib import Path
 from visionport import __main__, cli, staging
@@ -178,7 +227,7 @@ def slow():
 def staged(name):
     return staging.staged(Path(name), overwrite=True)
 
-TEXT = {{"a": "new" * 1000, "b": "new", "manifest.json": '{{"visionport": "0", "files": {{"a": {{}}, "b": {{}}}}}}'}}
+TEXT = {"a": "new" * 1000, "b": "new", "manifest.json": '{"visionport": "0", "files": {"a": {}, "b": {}}}'}
 __main__.run()
 """
 

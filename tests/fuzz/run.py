@@ -9,9 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fuzzing import HERE, NAMES, Child, make_input, reader, seeds, table
+from fuzzing import HERE, NAMES, Child, filled, make_input, reader, seeds, table
 
 KEPT = HERE.parent.parent / "build" / "fuzz"
+FIGURES = HERE.parent.parent / "docs" / "security.md"
 
 
 def main() -> int:
@@ -23,6 +24,7 @@ def main() -> int:
         "--kept", type=Path, default=KEPT, help="folder for inputs that are findings; default: %(default)s"
     )
     parser.add_argument("--only", type=int, metavar="NUMBER", help="ask the first reader for this one input, here")
+    parser.add_argument("--write", action="store_true", help="write the table's rows into docs/security.md")
     asked = parser.parse_args()
     names = asked.names or NAMES
     if unknown := {*names} - {*NAMES}:
@@ -37,6 +39,8 @@ def main() -> int:
             for finding in tallies[-1].findings:
                 print(f"{name}: {finding}\n", file=sys.stderr, flush=True)
     print(table(tallies))
+    if asked.write:
+        FIGURES.write_text(filled(FIGURES.read_text(), tallies))
     return int(any(tally.findings for tally in tallies))
 
 

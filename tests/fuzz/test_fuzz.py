@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from fuzzing import NAMES, Child
+from fuzzing import NAMES, Child, Tally, filled, table
 
 INPUTS, SECONDS, SEED = 300, 30, 1  # a reader; all readers together; see `make fuzz` for more
 
@@ -53,3 +53,18 @@ def test_what_must_not_be_is_found(tmp_path, monkeypatch):
     assert [finding.file.read_bytes() for finding in tally.findings] == [b"divide", b"hang", b"abort", b"exit", b"fill"]
     assert "ZeroDivisionError at fuzz_bad.py:9 read" in tally.findings[0].words
     assert "Aborted" in tally.findings[2].words
+
+
+def test_figures_go_into_a_document():
+    """A reader's row replaces its own; the others stay."""
+    tally = Tally(name="b")
+    tally.counts.update({"read": 3, "refused": 1200})
+    text = f"before\n\n{table([Tally(name='c'), Tally(name='b')])}\n\nafter\n"
+    text = filled(filled(text, [tally]), [Tally(name="a")])
+    assert text.startswith("before\n\n| reader | inputs |")
+    assert text.endswith("\n\nafter\n")
+    assert text.splitlines()[4:7] == [
+        "| a | 0 | 0 | 0 | 0 | 0 | 0 |",
+        "| b | 1,203 | 1,200 | 3 | 0 | 0 | 0 |",
+        "| c | 0 | 0 | 0 | 0 | 0 | 0 |",
+    ]

@@ -364,16 +364,18 @@ def test_a_table_of_another_file_is_refused(tmp_path):
     assert "InitializeTableFromTextFileV2 (node it)" in printed
 
 
-def test_predict_asks_before_it_opens(tmp_path, canary):
+def test_predict_asks_before_it_opens(tmp_path, canary, monkeypatch):
     write_graph(tmp_path / "g.pb", build_graph(lambda x: [write(canary)]))
+    reading = {"input": "x", "type": "image_tensor", "signature": "graph"}
     manifest = {
         "visionport": "1",
         "model": {"task": "detection"},
         "files": {},
         "preprocessing": {},
-        "artifacts": [{"format": "frozen_graph", "path": "g.pb", "reading": {"input": "x", "type": "image_tensor"}}],
+        "artifacts": [{"format": "frozen_graph", "path": "g.pb", "reading": reading}],
     }
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr("visionport.manifest.read", lambda folder: manifest)
     with pytest.raises(UnsupportedError, match=r"WriteFile \(node writes\)"):
         package.load(tmp_path)
     assert package.load(tmp_path, allow_unsafe_ops=True).format == "frozen_graph"

@@ -11,11 +11,12 @@ from visionport.graph import flops
 
 FILE = NAMES / "flops.json"
 COUNTED = json.loads(FILE.read_text()) if FILE.exists() else {}
-FAMILIES = ("classification", "segmentation", "video")  # a detector's own NMS is another than the reference's
+# The reference's NMS, which is unrolled over 90 classes, needs 0.12 billion: much, beside networks as small as these.
+APART = {"retinanet_mobile_coco": 0.08, "maskrcnn_mobilenet_coco": 0.015}
 
 
 def model_of(label: str):
-    """(config, dry parameters, architecture) of a row of flops.json; None for a detector."""
+    """(config, dry parameters, architecture) of a row of flops.json."""
     from visionport.config import read_config
     from visionport.models.build import meta_of, params_for
 
@@ -23,8 +24,6 @@ def model_of(label: str):
     size = tuple(COUNTED[label]["input"][-3:-1])
     override = variant["override"] or ""
     config = read_config(experiment=variant["experiment"], params_override=override, image_size=size, batch=1)
-    if config.family not in FAMILIES:
-        return None
     return config, params_for(config, exported_checkpoint(label), dry=True), meta_of(config)
 
 
@@ -33,10 +32,7 @@ def model_of(label: str):
 def test_counts_are_the_references(label):
     import tensorflow as tf
 
-    found = model_of(label)
-    if found is None:
-        pytest.skip("a detector")
-    config, params, meta = found
+    config, params, meta = model_of(label)
     scope = params.scope()
     with tf.__internal__.FuncGraph("count").as_default() as graph:
         images = tf.raw_ops.Placeholder(dtype=tf.float32, shape=COUNTED[label]["input"])
@@ -44,7 +40,7 @@ def test_counts_are_the_references(label):
         prediction = meta.predict(config.model, scope, images, shapes)
         outputs = meta.exported(config, meta.postprocess(config.model, scope, prediction, images, shapes))
     layers = flops.count_layers(graph, tf.nest.flatten(outputs), norms=config.synchronised_norms)
-    assert sum(layer.flops for layer in layers) == pytest.approx(COUNTED[label]["flops"], rel=0.01)
+    assert sum(layer.flops for layer in layers) == pytest.approx(COUNTED[label]["flops"], rel=APART.get(label, 0.01))
     shapes = [params.checkpoint.entries[key].shape for key in params.keys.values()]
     assert sum(map(math.prod, shapes)) == COUNTED[label]["params"]
 

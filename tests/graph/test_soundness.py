@@ -176,6 +176,10 @@ DAMAGE = {
         change_op("PartitionedCall", lambda n: setattr(n.attr["f"].func, "name", "nothere")),
         "'nothere', which is no function",
     ),
+    "a function without a name": (
+        change_op("PartitionedCall", lambda n: n.attr["f"].func.Clear()),
+        "names no function",
+    ),
     "a function that calls itself": (own_call, "calls itself"),
     "functions that double": (grow_calls, "in place of their calls"),
     "two functions of one name": (
@@ -405,6 +409,16 @@ def test_constants_that_grow_in_a_function_are_refused(tmp_path):
         SAVED_MODEL.check_foreign(saved)
 
 
+@pytest.mark.parametrize("command", [("freeze", "--optimize"), ("convert", "--no-verify")])
+def test_variables_that_grow_are_refused(tmp_path, command):
+    """Their values are constants only once they are frozen."""
+    size = tf.Variable([10**5, 10**5])
+    saved = save_v2(tmp_path / "sm", lambda x: {"out": x + tf.reduce_sum(tf.zeros(size))}, size=size)
+    code, printed = visionport(command[0], saved, *command[1:], "--out", tmp_path / "out.file")
+    assert code == 2, printed
+    assert "makes a constant of 10000000000 elements" in printed
+
+
 def test_what_models_compute_of_constants_passes():
     def build(x):
         anchors = tf.stack(tf.meshgrid(tf.range(320.0), tf.range(320.0)), -1)
@@ -416,6 +430,21 @@ def test_what_models_compute_of_constants_passes():
 
 def test_the_sound_graph_is_sound(sound):
     soundness.check_graph("g.pb", sound)
+
+
+def test_lists_of_texts_are_not_converted(tmp_path):
+    """TensorFlow's converter ends the process for them."""
+
+    def build(x):
+        handle = raw.TensorListReserve(element_shape=[1], num_elements=2, element_dtype=tf.complex128)
+        size = raw.TensorListLength(input_handle=handle)
+        tf.multiply(x, tf.cast(size, tf.float32), name="end")
+        return []
+
+    path = write_graph(tmp_path / "g.pb", build_graph(build))
+    code, printed = visionport("convert", path, "--output-arrays", "end", "--out", tmp_path / "m.tflite")
+    assert code == 2
+    assert "lists values of complex128" in printed
 
 
 def test_a_ragged_output_is_refused(tmp_path):

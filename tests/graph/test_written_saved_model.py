@@ -36,9 +36,18 @@ def make(folder):
     def double(x):
         return {"y": twice(x)}
 
+    def mixed(z, b, a):
+        return {"sum": tf.cast(z, tf.float32) + tf.reduce_sum(b) * variables["dense/biases"], "a": a[0]}
+
     spec = tf.TensorSpec([None, 2], tf.float32, "x")
+    specs = [
+        tf.TensorSpec([], tf.int32, "z"),
+        tf.TensorSpec([2, 2], tf.float32, "b"),
+        tf.TensorSpec([1], tf.string, "a"),
+    ]
+    three = tf.function(mixed, autograph=False).get_concrete_function(*specs)
     one, two = (tf.function(f, autograph=False).get_concrete_function(spec) for f in (run, double))
-    write(folder, {"serving_default": one, "again": one, "double": two}, variables, alias="tpu")
+    write(folder, {"serving_default": one, "again": one, "double": two, "mixed": three}, variables, alias="tpu")
     return folder
 
 
@@ -57,6 +66,10 @@ def test_python_loads_it_by_signature_and_by_object(written):
     assert found["a"] == X.sum()
     np.testing.assert_allclose(loaded.signatures["again"](x=tf.constant(X))["b"], EXPECTED)
     np.testing.assert_allclose(loaded.signatures["double"](x=tf.constant(X))["y"], X + X)
+    given = {"z": tf.constant(3), "a": tf.constant(["text"]), "b": tf.constant(X)}
+    found = loaded.signatures["mixed"](**given)
+    np.testing.assert_allclose(found["sum"], 3 + X.sum() * OFFSET)
+    assert found["a"] == b"text"
     assert [v.name for v in loaded.variables] == ["dense/weights:0", "dense/biases:0"]
     assert [v.name for v in loaded.trainable_variables] == ["dense/weights:0"]
 
@@ -79,6 +92,10 @@ def test_a_session_loads_it_and_saves_it(written, tmp_path):
         feeds = {signature.inputs["x"].name: X}
         np.testing.assert_allclose(session.run(signature.outputs["b"].name, feeds), EXPECTED)
         session.run(meta.saver_def.save_tensor_name, {meta.saver_def.filename_tensor_name: str(tmp_path / "ckpt")})
+        mixed = meta.signature_def["mixed"]
+        feeds = {mixed.inputs["z"].name: 3, mixed.inputs["a"].name: ["text"], mixed.inputs["b"].name: X}
+        np.testing.assert_allclose(session.run(mixed.outputs["sum"].name, feeds), 3 + X.sum() * OFFSET)
+        feeds = {signature.inputs["x"].name: X}
         with pytest.raises(tf.errors.InvalidArgumentError):
             session.run(signature.outputs["b"].name, {signature.inputs["x"].name: X[:0]})
     reader = tf.train.load_checkpoint(str(tmp_path / "ckpt"))
@@ -98,7 +115,7 @@ def test_what_one_call_names_stands_in_its_place(written):
     assert {"__inference_run", "__inference_double", "__inference_twice"} < names
     assert "__inference_dense" not in names
     assert {*meta.meta_info_def.function_aliases.values()} == {"tpu"}
-    assert len(meta.meta_info_def.function_aliases) == 2
+    assert len(meta.meta_info_def.function_aliases) == 3
 
 
 def test_tensorflow_saves_and_converts_it(written, tmp_path):

@@ -162,7 +162,7 @@ def test_the_old_scripts_flags():
         ("_keras", "use_self_attention: true", "", UnsupportedError, "TF1 only"),
         ("_keras", "num_attention_heads: 2", "", UnsupportedError, "TF1 only"),
         ("", "use_long_term_attention: false", "", ConfigError, "neither"),
-        ("", "attention_temperature: 0", "", ConfigError, "divides"),
+        ("", "attention_temperature: 0", "", ConfigError, "above 0"),
         ("", "num_attention_heads: 0", "", ConfigError, "from 1"),
         ("", "max_num_context_features: 0", "", ConfigError, "from 1"),
         ("", "", "output_final_box_features: true", UnsupportedError, "with context"),

@@ -314,12 +314,12 @@ def test_a_picture_larger_than_allowed_is_not_decoded(server, size):
     ask = {"signature_name": "encoded_image_string_tensor", "instances": [b64(data)]}
     for path, content in (("digits:predict", ask), ("lite:answer", data), ("digits:answer", data)):
         status, sentence = server.refuse(f"/v1/models/{path}", content)
-        assert (status, "is larger than this server takes: 1,000,000" in sentence) == (400, True), sentence
+        assert (status, "pixels, and at most" in sentence) == (400, True), sentence
     example = message("tensorflow.Example")()
     example.features.feature["image/encoded"].bytes_list.value.append(data)
     packed = {"signature_name": "tf_example", "instances": [b64(example.SerializeToString())]}
     status, sentence = server.refuse("/v1/models/digits:predict", packed)
-    assert (status, "is larger than" in sentence) == (400, True)
+    assert (status, "pixels, and at most 1" in sentence) == (400, True)
 
 
 def test_a_broken_picture(server, jpeg):

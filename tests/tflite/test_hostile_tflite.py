@@ -22,11 +22,11 @@ from tflite_files import operation, tensor
 from visionport import limits
 from visionport.errors import ArtifactError, InputError, VisionportError
 from visionport.inputs import preprocessing
-from visionport.tflite import flexbuffer, packed, trial, verifier
+from visionport.tflite import checks, flexbuffer, packed, trial, verifier
 from visionport.tflite.contents import custom_attributes
 from visionport.tflite.delegates import judge
 from visionport.tflite.description import describe_tflite
-from visionport.tflite.flatbuffer import add_metadata, parse, serialize
+from visionport.tflite.flatbuffer import add_metadata, make, parse, serialize
 from visionport.tflite.mend import MendRequest, mend_file
 from visionport.tflite.preprocessing import NAME, read
 
@@ -383,6 +383,21 @@ def test_a_process_that_dies(monkeypatch, program, words):
     monkeypatch.setattr(trial.subprocess, "run", run)
     with pytest.raises(ArtifactError, match=words):
         trial.try_file(serialize(mutable(packed.cut_packed(NETWORK))) + program.encode(), "m.tflite")
+
+
+def test_kernels_that_die_of_being_asked():
+    """One of LiteRT's own reads inputs that are not there."""
+    assert isinstance(checks.is_known_op("odml.scaled_dot_product_attention"), bool)  # and this process lives
+    assert checks.is_known_op("Mfcc")
+    assert not checks.is_known_op("NoSuchOp")
+    parsed = mutable(packed.cut_packed(NETWORK))
+    custom = schema.BuiltinOperator.CUSTOM
+    name = b"odml.scaled_dot_product_attention"
+    parsed.operatorCodes[2] = make(
+        schema.OperatorCodeT, builtinCode=custom, deprecatedBuiltinCode=custom, customCode=name
+    )
+    with pytest.raises(ArtifactError, match=r"LiteRT (crashes|does not)"):
+        trial.try_file(serialize(parsed), "m.tflite")
 
 
 # ---------------------------------------------------------------- what it says of its pictures

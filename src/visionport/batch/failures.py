@@ -1,8 +1,11 @@
 """What may be wrong with one picture, by kinds that can be counted. A picture that fails is a row with its error."""
 
 import urllib.error
+import warnings
 from dataclasses import dataclass
+from typing import BinaryIO
 
+from visionport import limits
 from visionport.errors import VisionportError
 from visionport.filetypes import HEAD, PICTURE, is_heic, kind_of_bytes
 
@@ -38,21 +41,34 @@ def unopened(name: str, error: OSError | ValueError) -> Failure:
     return Failure(name=name, kind=UNREACHABLE, error=f"{name} cannot be opened: {said}.")
 
 
-def undecoded(name: str, error: Exception, head: bytes) -> Failure:
-    """A file that is no picture, or none that can be read. head: its first bytes."""
-    from PIL import Image, UnidentifiedImageError
+def undecoded(name: str, error: Exception, file: BinaryIO) -> Failure:
+    """A file that is no picture, or none that can be read."""
+    from PIL import UnidentifiedImageError
 
-    cause = error.__context__
-    kind = kind_of_bytes(head[:HEAD])
+    head = file.read(HEAD)
+    kind = kind_of_bytes(head)
     if not head:
         kind = EMPTY
-    elif isinstance(cause, Image.DecompressionBombError):
-        kind = LARGE
     elif is_heic(head):
         kind = "a HEIC picture"
-    elif kind == PICTURE or not isinstance(cause, UnidentifiedImageError):
-        kind = DAMAGED
+    elif kind == PICTURE or not isinstance(error.__context__, UnidentifiedImageError):
+        kind = LARGE if is_large(file) else DAMAGED
     return Failure(name=name, kind=kind or OTHER, error=words(error))
+
+
+def is_large(file: BinaryIO) -> bool:
+    from PIL import Image
+
+    file.seek(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file) as image:
+                return image.width * image.height > limits.PICTURE_PIXELS
+    except Image.DecompressionBombError:
+        return True
+    except Exception:  # as decoders are; it is damaged then
+        return False
 
 
 def unanswered(name: str, error: Exception) -> Failure:

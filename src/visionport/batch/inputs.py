@@ -19,6 +19,7 @@ import numpy as np
 from visionport.batch import failures, files, tfrecords
 from visionport.batch.failures import Failure
 from visionport.errors import InputError
+from visionport.filetypes import open_file
 from visionport.inputs import pictures
 from visionport.tasks.base import Task, read_picture
 
@@ -84,17 +85,24 @@ def read_file(task: Task, path: Path, name: str, *, exif: bool) -> np.ndarray | 
         return read_picture(task, path, exif=exif)
     except (InputError, OSError) as e:
         try:
-            with path.open("rb") as file:
-                head = file.read(failures.HEAD)
+            with open_file(path) as file:
+                return failures.undecoded(name, e, file)
+        except InputError:  # a pipe, a device
+            return Failure(name=name, kind=failures.OTHER, error=failures.words(e))
         except IsADirectoryError:
             return Failure(name=name, kind=failures.OTHER, error=failures.words(e))
         except (OSError, ValueError) as why:
             return failures.unopened(name, why)
-        return failures.undecoded(name, e, head)
 
 
 def read_data(task: Task, data: bytes, name: str, *, exif: bool) -> np.ndarray | Failure:
     """The same of a file's bytes."""
+    if not hasattr(task, "read"):
+        try:
+            with pictures.opened(io.BytesIO(data), name) as image:
+                return np.asarray(pictures.as_rgb(pictures.turned(image) if exif else image, name))
+        except InputError as e:
+            return failures.undecoded(name, e, io.BytesIO(data))
     with tempfile.NamedTemporaryFile(suffix=Path(name).suffix) as file:
         file.write(data)
         file.flush()

@@ -5,7 +5,9 @@ A record is its length (8 bytes), the length's checksum, its data, and theirs: C
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Any
+
+from visionport import limits
+from visionport.checkpoint.crc32c import crc32c, masked
 
 HEAD = struct.Struct("<QI")
 CHECK = struct.Struct("<I")
@@ -20,16 +22,7 @@ class DamagedError(Exception):
 
 
 def checksum(data: bytes) -> int:
-    from crcmod.predefined import mkPredefinedCrcFun  # pyright: ignore[reportMissingImports]
-
-    global _checksum
-    if _checksum is None:
-        _checksum = mkPredefinedCrcFun("crc-32c")
-    crc = _checksum(data)
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-_checksum: Any = None
+    return masked(crc32c(data))
 
 
 def read_head(file) -> int:
@@ -42,6 +35,8 @@ def read_head(file) -> int:
     length, check = HEAD.unpack(head)
     if checksum(head[:8]) != check:
         raise DamagedError("no TFRecord goes on here: the length's checksum is wrong", rest=True)
+    if length > limits.RECORD_BYTES:
+        raise DamagedError(f"it has {length:,} bytes, and at most {limits.RECORD_BYTES:,} are read", rest=True)
     return length
 
 

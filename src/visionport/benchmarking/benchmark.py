@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from visionport import manifest
+from visionport import limits, manifest
 from visionport.benchmarking import machine
+from visionport.benchmarking.defaults import RUNS, SECONDS
 from visionport.benchmarking.figures import Row
 from visionport.benchmarking.machine import Machine
 from visionport.benchmarking.worker import Request
@@ -21,12 +22,12 @@ from visionport.filetypes import kind_of_file
 from visionport.formats import FORMATS, format_of
 from visionport.formats.base import picture_size
 from visionport.inputs import pictures
+from visionport.json_files import json_text
 from visionport.prediction import artifacts_at
 from visionport.progress import Progress, size_of, time_text
 from visionport.staging import is_export
 from visionport.tasks import task_of
 
-RUNS, SECONDS = 50, 1.0  # as LiteRT's benchmark_model has them
 PATIENCE = 150.0  # seconds of calls after which a slow artifact is spared the rest of its runs
 
 
@@ -70,7 +71,7 @@ class Benchmark:
 
     def text(self) -> str:
         """The same as JSON."""
-        return manifest.text_of(self.record())
+        return json_text(self.record()) + "\n"
 
     def __str__(self) -> str:
         from visionport.benchmarking.table import render_text
@@ -88,6 +89,7 @@ def benchmark(
     seconds: float = SECONDS,
     patience: float = PATIENCE,
     evaluate: str | os.PathLike | None = None,
+    allow_unsafe_ops: bool = False,
     progress: Progress | None = None,
 ) -> Benchmark:
     """Loads and calls artifacts, each in a fresh process, and measures what that takes.
@@ -95,7 +97,8 @@ def benchmark(
     paths: export directories, all of whose artifacts are meant, and artifacts of any maker. images: called with in
     turn; a bundled picture by default. threads: of the runtime; by default as many as there are cores. batch: measure
     batches of so many pictures too. runs, seconds: at least so many calls, for at least so long; after `patience`
-    seconds of calls the rest are left out. evaluate: labelled pictures, a TFRecord.
+    seconds of calls the rest are left out. evaluate: labelled pictures, a TFRecord. allow_unsafe_ops: ops that read
+    files or do something else outside of a graph may run, of artifacts that you trust.
 
     An artifact that cannot be measured has a row that says why. Raises InputError or OptionError for what is wrong
     before anything is measured.
@@ -127,7 +130,7 @@ def benchmark(
             evaluate=str(labelled) if labelled else None,
         )
         with progress.stage(str(subject.path)) as remark:
-            row = measure(subject, request)
+            row = measure(subject, request, allow_unsafe_ops=allow_unsafe_ops)
             remark(f"{time_text(row.calls.p50_ms / 1e3)} a call" if row.calls and not row.error else row.error)
         rows.append(row)
     return Benchmark(
@@ -199,12 +202,14 @@ def check_data(subject: Subject, images: Sequence[Path], labelled: Path | None) 
         task.metric.check(labelled)
 
 
-def measure(subject: Subject, request: Request) -> Row:
+def measure(subject: Subject, request: Request, *, allow_unsafe_ops: bool = False) -> Row:
     """One artifact in a process of its own."""
     fmt = format_of(subject.format)
     row: dict[str, Any] = {"path": str(subject.path), "format": fmt.name, "title": fmt.title}
     row["size"] = size_of(subject.path)
     try:
+        if not allow_unsafe_ops:
+            fmt.check_foreign(subject.path)
         row["precision"], alone = fmt.precision(subject.path), fmt.single_threaded(subject.path)
     except VisionportError as e:
         return Row(**row, error=str(e))
@@ -213,6 +218,7 @@ def measure(subject: Subject, request: Request) -> Row:
         row["notes"] = [f"1 thread: {alone}"]
     row["threads"] = request.threads
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+    quiet[limits.EXPENDABLE] = "1"
     argv = [sys.executable, "-m", "visionport.benchmarking.worker", request.text()]
     with (
         tempfile.TemporaryFile() as log,

@@ -97,8 +97,8 @@ def render_text(found: Benchmark) -> str:
     """The table as plain text of 80 columns."""
     import io
 
-    from rich.console import Console
+    from visionport.terminal import console_of
 
     out = io.StringIO()
-    Console(file=out, width=80, highlight=False).print(table(found), crop=False)
+    console_of(out, 80).print(table(found), crop=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

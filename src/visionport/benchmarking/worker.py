@@ -114,8 +114,9 @@ def timed(action: Callable) -> tuple[Cost, Any]:
 def open_askers(fmt: Format, request: Request) -> list[Asker]:
     """Those that may understand pictures, the likeliest first; of an export the one that does."""
     if request.folder is None:
-        return open_foreign(fmt, Path(request.path), request.threads)
-    return [load(request.folder, format=fmt.name, threads=request.threads).asker]
+        return open_foreign(fmt, Path(request.path), request.threads, answers=bool(request.evaluate))
+    # What it may run has been checked before this process began.
+    return [load(request.folder, format=fmt.name, threads=request.threads, allow_unsafe_ops=True).asker]
 
 
 def call_first(askers: Sequence[Asker], picture: np.ndarray) -> tuple[Cost, Asker]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from visionport import limits
 from visionport.checkpoint import dtypes, files, slices
 from visionport.checkpoint.crc32c import crc32c, masked
 from visionport.checkpoint.schema import DecodeError, message_class
@@ -24,11 +25,6 @@ HEADER = b""  # its key
 PARTS = b"\x00"  # begins the key of a part of a tensor
 VERSION = 1  # of the format, tensor_bundle.h: kTensorBundleVersion
 LITTLE = 0  # endian
-MOST_BYTES = 64 << 20  # of an index
-MOST_SHARDS = 100_000  # their names have five digits
-MOST_DIMENSIONS = 32  # of NumPy's arrays
-MOST_SIZE = 1 << 60  # bytes of a tensor, dimensions of zero counted as one
-MOST_STRINGS = 128 << 20  # bytes of a tensor of strings
 PAGE = 4096  # bytes between values, at most
 
 
@@ -58,8 +54,8 @@ class Bundle:
         self.lock = threading.Lock()
         self.file: Any = None  # the data file that was read last, open
         self.open_shard, self.close = -1, lambda: None
-        if files.size_of(self.index) > MOST_BYTES:
-            raise files.damaged(self.index, f"no index is larger than {MOST_BYTES >> 20} MiB")
+        if files.size_of(self.index) > limits.CHECKPOINT_INDEX:
+            raise files.damaged(self.index, f"no index is larger than {limits.CHECKPOINT_INDEX >> 20} MiB")
         header, found, parts = None, [], {}
         for key, value in Table(self.index).items():
             if header is None:
@@ -93,10 +89,12 @@ class Bundle:
                 f"{self.index} was written by a newer TensorFlow, in a format that visionport does not know (version "
                 f"{version.producer}). Save it again by TensorFlow 2."
             )
-        if not 1 <= header.num_shards <= MOST_SHARDS:
+        if not 1 <= header.num_shards <= limits.CHECKPOINT_SHARDS:
             raise files.damaged(self.index, f"it counts {header.num_shards} files of data")
 
     def parsed(self, kind: str, value: bytes):
+        if len(value) > limits.CHECKPOINT_ENTRY:
+            raise files.damaged(self.index, "an entry is too large")
         try:
             return message_class(kind).FromString(value)
         except DecodeError:
@@ -192,8 +190,8 @@ class Bundle:
         if stored.dtype == "variant":
             raise CheckpointError(f"{self.prefix}: {files.shown(name)} holds an object (a variant), not numbers.")
         dtype = dtypes.numpy_dtype(stored.dtype)
-        if dtype.hasobject and stored.size > MOST_STRINGS:
-            raise self.unreadable(name, f"strings of {stored.size:,} bytes")
+        if dtype.hasobject and (problem := dtypes.strings_problem(math.prod(stored.shape), stored.size)):
+            raise self.unreadable(name, problem)
         if not stored.size:
             return np.empty(stored.shape, dtype)
         values = np.empty(stored.size, np.uint8) if dtype.hasobject else np.empty(stored.shape, dtype)
@@ -254,10 +252,10 @@ def shape_problem(shape: tuple[int, ...], dtype: str, unknown: bool = False) -> 
     """Why no tensor has such a shape, or ""."""
     if unknown:
         return "its shape is unknown"
-    if len(shape) > MOST_DIMENSIONS:
-        return f"it has {len(shape)} dimensions, and {MOST_DIMENSIONS} is the most"
+    if len(shape) > limits.CHECKPOINT_RANK:
+        return f"it has {len(shape)} dimensions, and {limits.CHECKPOINT_RANK} is the most"
     if any(size < 0 for size in shape):
         return f"its shape, {list(shape)}, is negative"
-    if math.prod(max(size, 1) for size in shape) * max(dtypes.item_size(dtype), 1) > MOST_SIZE:
+    if math.prod(max(size, 1) for size in shape) * max(dtypes.item_size(dtype), 1) > limits.CHECKPOINT_TENSOR:
         return f"its shape, {list(shape)}, is larger than any tensor"
     return ""

@@ -4,6 +4,8 @@ from functools import cache
 
 import numpy as np
 
+from visionport.limits import CHECKPOINT_STRINGS, CHECKPOINT_TEXT
+
 # tensorflow/core/framework/types.proto; a resource (20) is in no file.
 NAMES = {
     1: "float32",
@@ -58,3 +60,8 @@ def numpy_dtype(name: str) -> np.dtype:
 def item_size(name: str) -> int:
     """Bytes of an element in a file; 0 where its own length decides."""
     return 0 if name in OBJECTS else numpy_dtype(name).itemsize
+
+
+def strings_problem(count: int, size: int) -> str:
+    """Why a tensor of so many strings, of so many bytes together, is not read, or ""."""
+    return f"{count:,} strings of {size:,} bytes" if count > CHECKPOINT_STRINGS or size > CHECKPOINT_TEXT else ""

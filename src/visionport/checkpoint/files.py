@@ -7,15 +7,15 @@ V2: `x/ckpt-5.index` and `x/ckpt-5.data-00000-of-00001`; V1, before TensorFlow 1
 import glob
 import os
 import re
-import stat
 from collections.abc import Mapping, Sequence
-from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 from visionport import downloads
 from visionport.downloads import check_download, is_web_page
 from visionport.errors import CheckpointError
+from visionport.filetypes import open_file
 
 AGAIN = "Copy it again from its source."
 PULL = "run `git lfs pull` in its repository."
@@ -144,22 +144,15 @@ def shown(name: str) -> str:
     return repr(name if len(name) <= LONG else f"{name[:LONG]}...")
 
 
-# Files are opened once it is sure that they are files: a pipe would be waited for, a device has no end.
-
-
-def opened(path: Path) -> BufferedReader:
+def opened(path: Path) -> BinaryIO:
     """The regular file at `path`. Raises CheckpointError for anything else."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        return open_file(path, CheckpointError)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise CheckpointError(f"{path} is no regular file but a pipe, a device or the like: it is no checkpoint.")
-    return open(descriptor, "rb")
 
 
-def size(file: BufferedReader) -> int:
+def size(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 

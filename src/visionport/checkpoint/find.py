@@ -6,7 +6,7 @@ from pathlib import Path, PureWindowsPath
 
 from visionport.checkpoint import files
 from visionport.errors import CheckpointError, nearest
-from visionport.filetypes import is_text, kind_of_file
+from visionport.filetypes import check_file, is_text, kind_of_file
 
 _NAMED = re.compile(
     r"""^[ \t]*model_checkpoint_path\s*:\s*(?:"((?:[^"\\\n]|\\.)*)"|'((?:[^'\\\n]|\\.)*)')""", re.MULTILINE
@@ -33,6 +33,8 @@ _NEXT = {
 def locate(given: str | os.PathLike) -> tuple[Path, list[str]]:
     """The prefix of the checkpoint that is meant, and what to say about the choice."""
     path = Path(given).expanduser()
+    for file in (path, files.index(path)):
+        check_file(file, CheckpointError)
     if path.name == "checkpoint" and path.is_file():
         path = path.parent
     if (path / "saved_model.pb").is_file() and files.index(path / "variables" / "variables").is_file():

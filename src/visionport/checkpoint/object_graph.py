@@ -3,9 +3,8 @@
 from collections import deque
 from collections.abc import Container
 
+from visionport import limits
 from visionport.checkpoint.schema import DecodeError, message_class
-
-MOST_BYTES = 64 << 20  # of a graph, and of all its paths together
 
 
 def parse(serialized: bytes, keys: Container[str], value: str):
@@ -13,15 +12,15 @@ def parse(serialized: bytes, keys: Container[str], value: str):
 
     keys: those of the checkpoint; value: how the key of a variable ends.
     """
-    if len(serialized) > MOST_BYTES:
-        raise ValueError(f"no object graph is larger than {MOST_BYTES >> 20} MiB")
+    if len(serialized) > limits.OBJECT_GRAPH:
+        raise ValueError(f"no object graph is larger than {limits.OBJECT_GRAPH >> 20} MiB")
     try:
         graph = message_class("TrackableObjectGraph").FromString(serialized)
     except DecodeError:
         raise ValueError("it cannot be read") from None
     count = len(graph.nodes)
-    if not count:
-        raise ValueError("it has no nodes")
+    if not 1 <= count <= limits.OBJECT_GRAPH_NODES:
+        raise ValueError(f"it has {count:,} nodes" if count else "it has no nodes")
     for number, node in enumerate(graph.nodes):
         reached = [child.node_id for child in node.children]
         for slot in node.slot_variables:
@@ -48,5 +47,5 @@ def check_paths(graph) -> None:
                 length[child.node_id] = length[number] + len(child.local_name) + 1
                 total += length[child.node_id]
                 order.append(child.node_id)
-        if total > MOST_BYTES:
+        if total > limits.OBJECT_GRAPH_PATHS:
             raise ValueError("its nodes lie too deep")

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from types import MappingProxyType
 
-from visionport.checkpoint import files, object_graph
+from visionport import limits
+from visionport.checkpoint import files
 from visionport.checkpoint.bundle import Bundle
 from visionport.checkpoint.find import locate
 from visionport.checkpoint.read import OBJECT_GRAPH, VALUE, Checkpoint, Entry
@@ -22,7 +23,7 @@ def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
     prefix, warnings = locate(path)
     reader = open_reader(prefix)
     graph = reader.stored.get(OBJECT_GRAPH)
-    if graph and ((graph.dtype, graph.shape) != ("string", ()) or graph.size > object_graph.MOST_BYTES):
+    if graph and ((graph.dtype, graph.shape) != ("string", ()) or graph.size > limits.OBJECT_GRAPH):
         raise files.damaged(files.all_of(prefix)[0], "its object graph is none")
     entries = {
         name: Entry(name, stored.shape, stored.dtype, stored.nbytes)

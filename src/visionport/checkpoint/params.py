@@ -17,6 +17,7 @@ from visionport.errors import CheckpointError, MismatchError, nearest
 Shape = Sequence[int | None]
 RANGES = ("_quant/min", "_quant/max")  # of fake quantisation
 UNTRAINED = ("moving_mean", "moving_variance", *RANGES)
+MOST_NEAR = 40  # problems whose nearest names are looked for, which takes milliseconds each; tables show no more
 FROZEN = "frozen/"  # before the names of constants' nodes, by which a SavedModel's are found again
 
 
@@ -89,9 +90,8 @@ class Params:
         if key is None:
             if name not in self.keys:
                 self.keys[name] = ""
-                self.problems.append(
-                    Problem(kind="missing", name=name, wanted=show(shape), near=self._near(path or name))
-                )
+                near = self._near(path or name) if len(self.problems) < MOST_NEAR else ""
+                self.problems.append(Problem(kind="missing", name=name, wanted=show(shape), near=near))
             return tf.raw_ops.Placeholder(dtype=tf.float32, shape=tf.TensorShape(list(shape)))
         entry = self.checkpoint.entries[key]
         seen, self.keys[name] = name in self.keys, key

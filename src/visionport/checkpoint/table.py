@@ -8,18 +8,17 @@ See https://github.com/google/leveldb/blob/main/doc/table_format.md.
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 from visionport.checkpoint import files
 from visionport.checkpoint.crc32c import crc32c, masked
 from visionport.errors import CheckpointError
+from visionport.limits import CHECKPOINT_INDEX, CHECKPOINT_TENSORS
 
 FOOTER, TRAILER = 48, 5  # bytes; a block's trailer is its compression and checksum
 MAGIC = 0xDB4775248B80FB57
 PLAIN, SNAPPY = 0, 1
-MOST_ENTRIES = 100_000  # of a file: tensors and parts of them
-MOST_INDEX = 64 << 20  # bytes of the block of blocks
 KEPT = 1 << 20  # bytes of a block that is kept for the next value
 MOST_EXPANSION = 22  # of snappy: 64 bytes are copied by 3
 
@@ -54,7 +53,7 @@ class Table:
                 where, _ = handle(footer, at)
             except ValueError as error:
                 raise self.damaged(str(error)) from None
-            if where.size > MOST_INDEX:
+            if where.size > CHECKPOINT_INDEX:
                 raise self.damaged("its block of blocks is too large")
             before = 0
             for key, value in self.entries(file, where):
@@ -65,8 +64,8 @@ class Table:
                 if found.offset < before:
                     raise self.damaged("its blocks overlap")
                 before = found.offset + found.size + TRAILER
-                if len(self.handles) == MOST_ENTRIES:
-                    raise self.damaged(f"it has more than {MOST_ENTRIES:,} blocks")
+                if len(self.handles) == CHECKPOINT_TENSORS:
+                    raise self.damaged(f"it has more than {CHECKPOINT_TENSORS:,} blocks")
                 self.last_keys.append(key)
                 self.handles.append(found)
             if before > where.offset:
@@ -81,8 +80,8 @@ class Table:
                     if last is not None and key <= last:
                         raise self.damaged("its entries are out of order")
                     count, last = count + 1, key
-                    if count > MOST_ENTRIES:
-                        raise self.damaged(f"it has more than {MOST_ENTRIES:,} entries")
+                    if count > CHECKPOINT_TENSORS:
+                        raise self.damaged(f"it has more than {CHECKPOINT_TENSORS:,} entries")
                     yield key, value
 
     def get(self, key: bytes) -> bytes | None:
@@ -99,7 +98,7 @@ class Table:
             self.kept = (place, values)
         return values.get(key)
 
-    def entries(self, file: BufferedReader, place: Handle) -> Iterator[tuple[bytes, bytes]]:
+    def entries(self, file: BinaryIO, place: Handle) -> Iterator[tuple[bytes, bytes]]:
         """Those of one block."""
         content = self.block(file, place)
         try:
@@ -107,7 +106,7 @@ class Table:
         except (ValueError, IndexError) as error:
             raise self.damaged(str(error) or "a block ends too early") from None
 
-    def block(self, file: BufferedReader, place: Handle) -> bytes:
+    def block(self, file: BinaryIO, place: Handle) -> bytes:
         if place.offset + place.size + TRAILER > self.end:
             raise self.damaged("a block lies outside of the file")
         file.seek(place.offset)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from visionport.checkpoint import dtypes
+from visionport.limits import CONSTANT_REPEATED
 
 # The field that holds the values of a type; all others are in int_val.
 PACKED = {
@@ -15,7 +16,6 @@ PACKED = {
 }
 NUMBERS = {"int64": "int64_val", "bool": "bool_val", "uint32": "uint32_val", "uint64": "uint64_val"}
 HALVES = ("float16", "bfloat16")
-MOST_REPEATED = 1 << 28  # values of a constant that is stored as one
 
 
 def values_of(tensor, dtype: str) -> np.ndarray:
@@ -48,6 +48,6 @@ def constant(tensor) -> np.ndarray:
     values = values_of(tensor, dtype)
     if len(values) == count:
         return values.reshape(shape).copy()
-    if not 0 < len(values) < count <= MOST_REPEATED or tensor.tensor_content:
+    if not 0 < len(values) < count <= CONSTANT_REPEATED or tensor.tensor_content:
         raise ValueError(f"it has {len(values):,} values for {count:,}")
     return np.concatenate([values, np.full(count - len(values), values[-1])]).reshape(shape)

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
+from visionport import limits
 from visionport.checkpoint import dtypes, files, slices
 from visionport.checkpoint.bundle import shape_problem
 from visionport.checkpoint.schema import DecodeError, message_class
-from visionport.checkpoint.table import MOST_ENTRIES, Table
+from visionport.checkpoint.table import Table
 from visionport.checkpoint.tensors import values_of
 from visionport.errors import CheckpointError
 
 META = b""  # its key
-MOST_META = 16 << 20  # bytes of what a file says of its tensors
 VERSION = 1  # of the format, versions.h: TF_CHECKPOINT_VERSION
 
 
@@ -53,7 +53,7 @@ class V1:
 
     def meta_of(self, table: Table):
         content = table.get(META)
-        if content is None or len(content) > MOST_META:
+        if content is None or len(content) > limits.CHECKPOINT_META:
             raise files.damaged(table.path, "it does not say what it holds")
         try:
             meta = message_class("SavedTensorSlices").FromString(content).meta
@@ -64,8 +64,8 @@ class V1:
                 f"{table.path} was written by a newer TensorFlow, in a format that visionport does not know (version "
                 f"{meta.versions.producer}). Save it again by TensorFlow 2."
             )
-        if len(meta.tensor) > MOST_ENTRIES:
-            raise files.damaged(table.path, f"it has more than {MOST_ENTRIES:,} tensors")
+        if len(meta.tensor) > limits.CHECKPOINT_TENSORS:
+            raise files.damaged(table.path, f"it has more than {limits.CHECKPOINT_TENSORS:,} tensors")
         return meta
 
     def add(self, table: Table, tensor) -> None:
@@ -110,6 +110,9 @@ class V1:
         content = stored.parts[part].get(slices.key_of(name, part))
         if content is None:
             raise self.unreadable(name, "its values are missing")
+        shape = slices.size_of(part, stored.shape)
+        if stored.dtype == "string" and (problem := dtypes.strings_problem(math.prod(shape), len(content))):
+            raise self.unreadable(name, problem)
         try:
             data = message_class("SavedTensorSlices").FromString(content).data.data
             values = values_of(data, stored.dtype)
@@ -117,7 +120,6 @@ class V1:
             raise self.unreadable(name, "its values cannot be read") from None
         except ValueError as error:
             raise self.unreadable(name, str(error)) from None
-        shape = slices.size_of(part, stored.shape)
         if len(values) != math.prod(shape):
             raise self.unreadable(name, f"it has {len(values):,} values for {math.prod(shape):,}")
         return values.reshape(shape)

@@ -8,6 +8,7 @@ import click
 from visionport.commands.common import DISAGREES, Command, flat, quiet, verbose
 from visionport.errors import InputError
 from visionport.formats import FORMATS
+from visionport.signals import Interrupted
 
 TO = ("jsonl", "parquet", "tfrecord", "coco", "csv")  # visionport.batch.outputs.OUTPUTS, which --help does not import
 
@@ -106,11 +107,11 @@ def batch(artifact, inputs, out, to, kind, include, draw_dir, side, quiet, verbo
             beam_options=beam_options,
             **how,
         )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         kept = Path(f"{out.rstrip('/')}.batch")
-        said = f"what is done is kept in {kept}: go on with --resume" if kept.exists() else "nothing was written"
-        print(f"interrupted: {said}.", file=sys.stderr)
-        sys.exit(130)
+        if kept.exists():
+            print(f"What is done is kept in {kept}: go on with --resume.", file=sys.stderr)
+        raise
     told = summary.pictures - sum(summary.errors.values())
     if not quiet:
         before = f", {summary.done_before:,} of them before" if summary.done_before else ""

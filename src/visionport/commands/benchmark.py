@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from visionport.benchmarking.benchmark import RUNS, SECONDS
-from visionport.commands.common import DISAGREES, DONE, Command, console_of, quiet, stages, verbose
+from visionport.benchmarking.defaults import RUNS, SECONDS
+from visionport.commands.common import DISAGREES, DONE, Command, allow_unsafe_ops, console_of, quiet, stages, verbose
 
 
 @click.command(
@@ -26,6 +26,7 @@ Examples:
 @click.option("--runs", type=int, default=RUNS, show_default=True, help="At least so many calls.")
 @click.option("--seconds", type=float, default=SECONDS, show_default=True, help="For at least so long.")
 @click.option("--evaluate", type=Path, help="Labelled pictures, a TFRecord: how good each artifact is.")
+@allow_unsafe_ops
 @click.option("--json", "target", type=Path, metavar="FILE", help="Write all figures there, for programs.")
 @click.option("--overwrite", is_flag=True, help="Write FILE even where there is one.")
 @click.option("--into-report", is_flag=True, help="Show the figures in the export's report.html.")
@@ -42,14 +43,15 @@ def benchmark(artifacts, target, overwrite, into_report, quiet, verbose, **asked
     from visionport.report.benchmark import check_reports, write_into_reports
     from visionport.staging import check_file, write_file
 
+    read = [*artifacts, *asked["images"], *filter(None, [asked["evaluate"]])]
     if target:
-        check_file(target, overwrite=overwrite)
+        check_file(target, overwrite=overwrite, inputs=read, option="--json")
     if into_report:
         check_reports(artifacts)
     progress = stages(quiet=quiet, verbose=verbose, lasting=verbose)
     found = benchmarking.benchmark(artifacts, progress=progress, **asked)
     if target:
-        write_file(target, [found.text().encode()], overwrite=overwrite)
+        write_file(target, [found.text().encode()], overwrite=overwrite, inputs=read, option="--json")
     written = write_into_reports(found, artifacts) if into_report else []
     if not quiet:
         console = console_of(sys.stdout)

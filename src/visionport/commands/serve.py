@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from visionport.commands.common import Command
+from visionport.commands.common import Command, allow_unsafe_ops
 from visionport.formats import FORMATS
 
 
@@ -39,7 +39,8 @@ Examples:
   visionport serve exported
   visionport serve --name digits=exported --name cats=models/cats --cors '*'
   curl -d '{"instances": [{"b64": "'$(base64 -w0 photo.jpg)'"}],
-    "signature_name": "encoded_image_string_tensor"}' localhost:8501/v1/models/digits:predict""",
+    "signature_name": "encoded_image_string_tensor"}' \\
+    localhost:8501/v1/models/digits:predict""",
 )
 @click.argument("models", nargs=-1)
 @click.option("--name", "named", multiple=True, metavar="NAME=DIR", help="A model by another name than its folder's.")
@@ -72,6 +73,7 @@ Examples:
     help="Which versions of a folder to serve.",
 )
 @click.option("--format", "kind", type=click.Choice([*FORMATS]), help="Which artifact of exports. Default: the first.")
+@allow_unsafe_ops
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind; others reach only this one.")
 @click.option("--rest-port", type=Port(), default=8501, show_default=True, help="0: a free one, see the ready line.")
 @click.option("--grpc-port", type=Port(), default=8500, show_default=True, help="0: a free one; none: no gRPC.")
@@ -181,6 +183,7 @@ def read_settings(models, named, labels, versions, batching, batching_file, give
         config_poll=given["model_config_poll"],
         roots=given["roots"],
         kind=given["kind"],
+        allow_unsafe_ops=given["allow_unsafe_ops"],
         host=given["host"],
         rest_port=given["rest_port"],
         grpc_port=given["grpc_port"],

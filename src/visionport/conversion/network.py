@@ -11,7 +11,7 @@ import numpy as np
 from visionport.conversion.inputs import Given, Pixels
 from visionport.conversion.sources import Model, check_unchanged
 from visionport.errors import InputError, OptionError, UnsupportedError
-from visionport.graph import decide, edit, register
+from visionport.graph import decide, edit, growth, register
 from visionport.graph.freeze import trim_graph
 from visionport.tflite.checks import first_line, is_known_op
 
@@ -43,6 +43,7 @@ def freeze_network(model: Model, request) -> Network:
     graph, kept = trimmed.graph, trimmed.kept
     know_ops(graph, model, request)
     refuse_tables(graph, model)
+    refuse_lists(graph, model)
     variables = edit.variables(graph)
     decide.check_references(graph, variables)
     values = source.values(list(variables.values()))
@@ -50,6 +51,7 @@ def freeze_network(model: Model, request) -> Network:
         graph = freeze_bodies(graph, {name: values[name] for name in variables})
     edit.freeze(graph, list(edit.variables(graph)))
     edit.finish(graph, kept, {}, values)
+    growth.check_growth(source.path, graph)  # again: variables are constants now
     drop_orders(graph)
     edit.needed(graph, kept)
     called = edit.functions(graph)
@@ -113,6 +115,22 @@ def refuse_tables(graph, model: Model) -> None:
             f"{model.name}: a TFLite file holds no lookup tables ({', '.join(tables)}). Feed what they give with "
             "--input-arrays, or name outputs before them."
         )
+
+
+def refuse_lists(graph, model: Model) -> None:
+    """Raises UnsupportedError for lists of what are no numbers: TensorFlow's converter ends the process for them."""
+    import tensorflow as tf
+
+    for node in (*graph.node, *(n for f in graph.library.function for n in f.node_def)):
+        kind = tf.dtypes.as_dtype(node.attr["element_dtype"].type or 1) if node.op in LISTS else tf.float32
+        if not (kind.is_floating or kind.is_integer or kind.is_bool):
+            raise UnsupportedError(
+                f"{model.name}: {node.name} ({node.op}) lists values of {kind.name}, which TFLite does not hold. Name "
+                "inputs behind or outputs before it."
+            )
+
+
+LISTS = ("TensorListReserve", "EmptyTensorList")
 
 
 def drop_orders(graph) -> None:

@@ -163,7 +163,8 @@ class Asker:
     def feed(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the input takes of those pictures, and their extent in the network's input."""
         if self.reading.type in INPUT_TYPES:
-            preprocessing.check_picture(pictures[0], self.how)
+            if self.how:  # nothing tells of a foreign one
+                preprocessing.check_picture(pictures[0], self.how)
             value = INPUT_TYPES[self.reading.type].feed(pictures)
             return value, self._extent(pictures[0])
         how = preprocessing.without_normalization(self.how) if self.reading.type == "pixels" else self.how

@@ -85,6 +85,7 @@ def freeze(
     edit.freeze(graph, [n.name for n in chosen])
     if optimize:
         edit.fill(graph, values)
+        growth.check_growth(source.path, graph)  # again: variables are constants now
         graph = edit.optimized(graph, kept)
     edit.finish(graph, kept, renamed, values, clear_devices=clear_devices)
     ends = {renamed.get(n, n) for n in kept}

@@ -141,9 +141,9 @@ class MainGraph:
         return found
 
     def arguments(self, function) -> dict[str, Any]:
-        """What a function takes by name, besides its captures."""
+        """What a function takes besides its captures, by name and in the order of names, as loaders give it."""
         tensors = function.inputs[: len(function.inputs) - len(function.captured_inputs)]
-        return dict(zip(self.inputs or [t.op.name for t in tensors], tensors, strict=True))
+        return dict(sorted(zip(self.inputs or [t.op.name for t in tensors], tensors, strict=True)))
 
     def call(self, function) -> tuple[str, list[str]]:
         """A call of a concrete function: its node, and the placeholders that it is given."""
@@ -157,7 +157,8 @@ class MainGraph:
             given.append(node.name)
         node = self.add("StatefulPartitionedCall", name, [*given, *(name for _, name in self.captures(function))])
         node.attr["f"].func.name = name_of(function)
-        for key, tensors in (("Tin", function.inputs), ("Tout", function.outputs)):
+        inputs = [*self.arguments(function).values(), *function.inputs[len(given) :]]
+        for key, tensors in (("Tin", inputs), ("Tout", function.outputs)):
             node.attr[key].list.type.extend(t.dtype.as_datatype_enum for t in tensors)
         resources = [i for i, t in enumerate(function.inputs) if t.dtype.name == "resource"]
         node.attr["_read_only_resource_inputs"].list.i.extend(resources)
@@ -230,7 +231,9 @@ class MainGraph:
                     queue.append(called)
         function_calls.inline_once(found, {name_of(f) for f in functions})
         for function in functions:
-            shorten(found[name_of(function)], len(self.arguments(function)))
+            given = list(self.arguments(function).values())
+            arrange(found[name_of(function)], [index_of(t, function.inputs) for t in given])
+            shorten(found[name_of(function)], len(given))
         for definition in found.values():
             strip(definition)
             library.function.append(definition)
@@ -251,6 +254,30 @@ def name_of(function) -> str:
 def outputs_of(function) -> dict[str, Any]:
     """A concrete function's outputs by key, in the order in which a dict is flattened."""
     return dict(zip(sorted(function.structured_outputs), function.outputs, strict=True))
+
+
+def index_of(tensor, tensors: Sequence[Any]) -> int:
+    return next(i for i, one in enumerate(tensors) if one is tensor)
+
+
+def arrange(function, order: Sequence[int]) -> None:
+    """Puts the first arguments of a FunctionDef in that order; what else goes by their number follows."""
+    if list(order) == sorted(order):
+        return
+    arguments = function.signature.input_arg
+    first = [type(arguments[i]).FromString(arguments[i].SerializeToString()) for i in order]
+    for place, argument in enumerate(first):
+        arguments[place].CopyFrom(argument)
+    attributes = {i: function.arg_attr[i].SerializeToString() for i in order if i in function.arg_attr}
+    for place, i in enumerate(order):
+        function.arg_attr.pop(place, None)
+        if i in attributes:
+            function.arg_attr[place].MergeFromString(attributes[i])
+    shapes = function.attr["_input_shapes"].list.shape
+    if len(shapes) >= len(order):
+        for place, shape in enumerate([shapes[i].SerializeToString() for i in order]):
+            shapes[place].Clear()
+            shapes[place].MergeFromString(shape)
 
 
 def shorten(function, given: int) -> None:

@@ -165,7 +165,7 @@ def examine_kind(attr, value, where: str) -> None:
     kind, has = attr.type, value.WhichOneof("value")
     listed = kind.startswith("list(")
     wanted = "list" if listed else KINDS.get(kind, kind)
-    if has != wanted and not (has is None and wanted in ("list", "shape", "func")):
+    if has != wanted and not (has is None and wanted in ("list", "shape")):
         raise UnsoundError(f"{where}: {attr.name} is {has or 'nothing'} where {kind} is asked for")
     if listed:
         inner = KINDS[kind[5:-1]]
@@ -177,6 +177,8 @@ def examine_kind(attr, value, where: str) -> None:
             raise UnsoundError(f"{where}: {attr.name} lists {count}, and at least {attr.minimum} are asked for")
     elif kind == "int" and attr.has_minimum and value.i < attr.minimum:
         raise UnsoundError(f"{where}: {attr.name} is {value.i}, and at least {attr.minimum} is asked for")
+    if "func" in kind and not all(f.name for f in (value.list.func if listed else [value.func])):
+        raise UnsoundError(f"{where}: {attr.name} names no function")
     types = value.list.type if listed else [value.type]
     if "type" in kind and 0 in types:
         raise UnsoundError(f"{where}: {attr.name} is 0, which is no type")

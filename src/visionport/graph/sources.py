@@ -219,7 +219,7 @@ def tensor_names(path: Path, infos: Mapping[str, Any]) -> dict[str, str]:
     for key, info in infos.items():
         if info.WhichOneof("encoding") != "name":
             raise UnsupportedError(f"{path}: {key!r} of its signature is a sparse or ragged tensor, not a dense one.")
-    return {key: info.name for key, info in infos.items()}
+    return {key: info.name for key, info in sorted(infos.items())}
 
 
 def open_saved_model(path: Path, tags: Sequence[str] | None, signature: str | None, trusted: bool) -> Source:

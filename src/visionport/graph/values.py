@@ -132,6 +132,9 @@ def load_saved_model(session, path: Path, tags: Iterable[str]) -> None:
     """Loads a SavedModel into a session, which initialises it. Raises InputError where that fails."""
     from tensorflow.python.saved_model import loader_impl
 
+    from visionport.checkpoint.open import open_variables
+
+    open_variables(path)
     try:
         loader_impl.SavedModelLoader(str(path)).load(session, sorted(tags))
     except Exception as e:  # whatever TensorFlow makes of a stranger's file

@@ -142,7 +142,7 @@ def turned(image) -> Any:
     return image if turn is None else image.transpose(turn)
 
 
-def as_rgb(image, path: Path) -> Any:
+def as_rgb(image, path: Path | str) -> Any:
     """The Pillow image in RGB of 8 bits."""
     from PIL import Image
 

@@ -7,6 +7,7 @@ from typing import Any
 from visionport.checkpoint.read import VALUE, Checkpoint, Entry
 from visionport.inspection.tables import name_table
 from visionport.progress import size_text
+from visionport.terminal import one_line
 
 _KINDS = {"tf1": "TF1 (by names)", "tf2": "TF2 (object graph)", "named": "SavedModel of visionport"}
 _SHOWN = 5  # names of slots, averages and counters; the variables are shown whole
@@ -67,7 +68,7 @@ def shape_text(shape: Iterable[int | str]) -> str:
 
 
 def _summary(title: str, tensors: list[dict[str, Any]]) -> str:
-    names = [tensor["name"].removesuffix(VALUE) for tensor in tensors]
+    names = [one_line(tensor["name"].removesuffix(VALUE)) for tensor in tensors]
     more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
     size = size_text(sum(tensor["size"] for tensor in tensors))
     return "\n  ".join([f"{len(names)} {title} ({size}):", *names[:_SHOWN], *more])

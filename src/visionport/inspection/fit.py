@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from visionport.errors import MismatchError
+from visionport.terminal import one_line
 
 MOST = 40  # rows of a table
 ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"  # of every key of a TF2 checkpoint
@@ -65,7 +66,7 @@ def problem_table(problems):
     from rich.text import Text
 
     lines = [Text("problem      tensor, and below it what was wanted, found, and is nearest in it", style="bold")]
-    for p in problems[:MOST]:
+    for p in map(in_lines, problems[:MOST]):
         lines.append(Text(f"{p['kind']:<12} {p['name']}", no_wrap=True, overflow="ignore"))
         told = [f"{word} {p[key]}" for word, key in (("wanted", "wanted"), ("found", "found")) if p[key]]
         if told:
@@ -81,11 +82,16 @@ def short_table(problems, most: int):
     from rich.text import Text
 
     table = new_table("problem", "tensor", "wanted", "found")
-    for p in problems[:most]:
+    for p in map(in_lines, problems[:most]):
         name, found = p["name"].removesuffix(ENDING), WITHOUT_KEY.sub(r"\1", p["found"])
         shown = name if len(name) <= NAME else f"...{name[3 - NAME :]}"
         table.add_row(p["kind"], *map(Text, (shown, p["wanted"], found)))
     return with_rest(table, len(problems) - most)
+
+
+def in_lines(problem: Mapping[str, str]) -> dict[str, str]:
+    """Its texts, a line each."""
+    return {key: one_line(text) for key, text in problem.items()}
 
 
 def new_table(*titles: str):

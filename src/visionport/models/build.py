@@ -141,7 +141,10 @@ def check(config: Config, checkpoint) -> Params:
         images = tf.raw_ops.Placeholder(dtype=tf.float32, shape=(None, *input_size(config)))
         shapes = tf.raw_ops.Placeholder(dtype=tf.int32, shape=(None, 3))
         side = [tf.raw_ops.Placeholder(dtype=i.dtype, shape=i.shape) for i in side_inputs_of(config)]
-        meta.postprocess(config.model, scope, meta.predict(config.model, scope, images, shapes, *side), images, shapes)
+        prediction = meta.predict(config.model, scope, images, shapes, *side)
+        # As it is: nothing in it needs conversion, which takes milliseconds for each class's own NMS.
+        postprocess = tf.autograph.experimental.do_not_convert(meta.postprocess)
+        postprocess(config.model, scope, prediction, images, shapes)
     params.check(str(checkpoint.prefix), config.architecture, checkpoint.hint, config.num_classes)
     return params
 

@@ -67,7 +67,9 @@ def _each_from_its_own(maps, level, boxes, owners, crop):
         mine = tf.where(level == i)[:, 0]
         places.append(mine)
         crops.append(crop(one, tf.gather(boxes, mine), tf.gather(owners, mine)))
-    return tf.gather(tf.concat(crops, 0), tf.argsort(tf.concat(places, 0)))
+    ordered = tf.gather(tf.concat(crops, 0), tf.argsort(tf.concat(places, 0)))
+    ordered.set_shape([boxes.shape[0], *ordered.shape[1:]])
+    return ordered
 
 
 def levels(boxes, count, image_size):

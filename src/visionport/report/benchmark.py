@@ -11,7 +11,7 @@ from visionport.benchmarking.table import facts_of, mebibytes, notes_of, number,
 from visionport.errors import InputError, OptionError
 from visionport.lineage import REPORT
 from visionport.report.page import BENCHMARK, soft, table_of
-from visionport.staging import MANIFEST, is_export, write_file
+from visionport.staging import is_export, write_file
 
 HEADS = ("Calls", "p50", "CPU", "Pictures/s", "Memory", "min", "p90", "p99", "Load", "First call")
 
@@ -45,10 +45,7 @@ def write_into_reports(found: Benchmark, artifacts: Sequence[Path]) -> list[Path
         before, behind = read_report(folder)
         page = before + section(found, rows, folder) + behind
         path = write_file(folder / REPORT, [page.encode(errors="backslashreplace")], overwrite=True)
-        content = manifest.read(folder)
-        if REPORT in content["files"]:
-            content["files"][REPORT] = manifest.file_record(path)
-            write_file(folder / MANIFEST, [manifest.text_of(content).encode()], overwrite=True)
+        manifest.add(folder, path)
         written.append(path)
     return written
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from visionport import signals, streams
 from visionport.errors import OptionError, nearest
+from visionport.process import program
 
 WORDS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
 # absl's own, about logging: taken and without effect.
@@ -119,8 +119,7 @@ def call(title: str, flags: Sequence[Flag], run: Callable[[SimpleNamespace], Non
 
 def start(main: Callable[[], None]) -> None:
     """A script's `main`, as a program of its own."""
-    with signals.process():
-        streams.open_standard()
+    with program():
         from visionport.cli import mute_tensorflow
 
         mute_tensorflow()

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from visionport.errors import ArtifactError
 from visionport.formats.base import SignatureInfo, Tensor
 from visionport.serving import limits
 from visionport.serving.batching import Arrays, Batcher, Batching, rows_of
@@ -162,14 +163,17 @@ CODES = {
     "AbortedError": "ABORTED",
 }
 NODES = re.compile(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]", re.DOTALL)
+FRAME = ("Graph execution error", "Detected at node", "<stack traces", "File ")  # around what is said
 PATHS = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\s'\":,]+[\\/])[^\s'\":,]*")
 
 
-def refusal(error: Exception) -> RequestError:
+def refusal(error: BaseException) -> RequestError:
     """A runtime's error in a sentence, without nodes of a graph and paths of this machine."""
+    if isinstance(error, ArtifactError) and error.__context__:  # whose file is nobody else's business
+        error = error.__context__
     text = getattr(error, "message", None) or str(error)
     lines = [" ".join(NODES.sub(" ", PATHS.sub("...", line)).split()) for line in str(text).splitlines()]
-    said = next((line for line in lines if len(line) > 8), type(error).__name__)
+    said = next((line for line in lines if len(line) > 8 and not line.startswith(FRAME)), type(error).__name__)
     return RequestError(
         CODES.get(type(error).__name__, "INVALID_ARGUMENT"), f"The model cannot answer this: {said[:300]}"
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,11 +12,11 @@ import numpy as np
 
 from visionport.errors import InputError
 from visionport.filetypes import HEAD, PICTURE, kind_of_bytes
-from visionport.inputs.pictures import READ, as_rgb, turned
+from visionport.inputs import pictures
 from visionport.serving.messages import message
 from visionport.serving.statuses import RequestError, invalid
 
-FORMATS = tuple(READ.upper().split(", "))  # others run programs, as EPS does, or are rare and little tried
+BLOCKS = 1_000_000  # of a GIF, each of up to 255 bytes
 BITMAPS = (12, 40, 52, 56, 64, 108, 124)  # sizes of the second header of a BMP, whose first is two letters
 
 # ---------------------------------------------------------------- bodies
@@ -133,49 +132,48 @@ def is_picture(data: bytes) -> bool:
 
 
 def check_picture(data: bytes, most: int) -> None:
-    size = picture_size(data)
-    if size is None:  # what no header bounds, another decoder might take all the same
-        raise invalid("a picture cannot be read: its header is broken.")
-    if size[0] * size[1] * size[2] > most:
-        frames = f" in {size[2]} frames" if size[2] > 1 else ""
-        raise invalid(f"a picture of {size[0]} x {size[1]} pixels{frames} is larger than this server takes: {most:,}.")
+    try:
+        height, width, frames = picture_size(data) or (0, 0, 0)
+        pictures.check_pixels(height * width * frames, "a picture", most)
+    except InputError as e:
+        raise invalid(str(e)) from None
 
 
 def picture_size(data: Any) -> tuple[int, int, int] | None:
-    """(height, width, frames) as its first bytes say; None for what is no picture, or none that Pillow knows."""
-    from PIL import Image
-
+    """(height, width, frames) as the header says; None for another string. Raises InputError for a broken picture."""
     if not isinstance(data, bytes) or not is_picture(data):
         return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return image.height, image.width, data.count(GIF_FRAME) or 1 if image.format == "GIF" else 1
-    except Image.DecompressionBombError:
-        return 1 << 31, 1 << 31, 1
-    except Exception:  # whatever a broken header makes a decoder say; the model's own decoder refuses it too
-        return None
+    with pictures.opened(io.BytesIO(data), "a picture") as image:
+        return image.height, image.width, count_frames(data) if image.format == "GIF" else 1
 
 
-GIF_FRAME = b"\0\x21\xf9\x04"  # what a frame of an animation begins with: decoders that want all allocate all
+def count_frames(data: bytes) -> int:
+    """Of a GIF, by its blocks: TensorFlow's decoder unpacks them all. Raises InputError for too many blocks."""
+    at = 13 + (3 << (data[10] % 8 + 1) if data[10] & 0x80 else 0)  # behind the palette
+    frames = blocks = 0
+    while (kind := data[at : at + 1]) in (b",", b"!"):
+        if kind == b",":  # a frame, perhaps with a palette
+            frames += 1
+            flags = data[at + 9] if at + 9 < len(data) else 0
+            at += 11 + (3 << (flags % 8 + 1) if flags & 0x80 else 0)
+        else:
+            at += 2
+        while at < len(data) and data[at]:
+            at += data[at] + 1
+            blocks += 1
+            if blocks > BLOCKS:
+                raise InputError(f"a picture is a GIF of more than {BLOCKS:,} blocks: make it smaller.")
+        at += 1
+    return max(1, frames)
 
 
 def read_picture(data: bytes, most: int) -> np.ndarray:
     """uint8 [h, w, 3], RGB, turned as its EXIF data says. Raises RequestError for what is no picture, or too large."""
-    from PIL import Image
-
     if not data:
         raise invalid("The body is empty: send a picture.")
-    if picture_size(data) is None:
-        kind = kind_of_bytes(data[:HEAD])
-        said = f" It is {kind}." if kind and kind != PICTURE else ""
-        raise invalid(f"The body is not an image that can be read ({READ}).{said}")
-    check_picture(data, most)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return np.asarray(as_rgb(turned(image), Path("The picture")))
+        with pictures.opened(io.BytesIO(data), "The picture") as image:
+            pictures.check_pixels(image.width * image.height, "The picture", most)
+            return np.asarray(pictures.as_rgb(pictures.turned(image), Path("The picture")))
     except InputError as e:
         raise invalid(str(e)) from None
-    except Exception as e:  # a decoder's own words
-        raise invalid(f"The picture cannot be read: {' '.join(str(e).split())[:200]}.") from None

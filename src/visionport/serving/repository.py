@@ -103,13 +103,16 @@ class Model:
 class Repository:
     """See the module.
 
-    kind: which format of exports. roots: where models that a request names may lie. tell: takes what becomes of models.
+    open_version: loads one. roots: where models that a request names may lie. tell: takes what becomes of models.
     """
 
     def __init__(
-        self, kind: str | None = None, roots: Sequence[Path] = (), tell: Callable[[str], None] = lambda text: None
+        self,
+        open_version: Callable[[Path], Servable] = open_servable,
+        roots: Sequence[Path] = (),
+        tell: Callable[[str], None] = lambda text: None,
     ):
-        self.kind, self.roots, self._tell = kind, [Path(os.path.realpath(r)) for r in roots], tell
+        self._open, self.roots, self._tell = open_version, [Path(os.path.realpath(r)) for r in roots], tell
         self.models: dict[str, Model] = {}
         self.changes = asyncio.Lock()
         self._disk = ThreadPoolExecutor(1, "visionport-load")
@@ -219,7 +222,7 @@ class Repository:
             model.versions[version.number] = version
         try:
             loop = asyncio.get_running_loop()
-            version.loaded = await loop.run_in_executor(self._disk, open_servable, version.path, self.kind)
+            version.loaded = await loop.run_in_executor(self._disk, self._open, version.path)
         except Exception as e:  # whatever a broken file makes a runtime say
             model.failed[version.number] = version.print
             version.state, version.error = END, say(e)

@@ -10,7 +10,7 @@ from visionport.errors import InputError, OptionError, VisionportError
 from visionport.formats import FORMATS, format_of
 from visionport.formats.base import Reading, Runner, SignatureInfo
 from visionport.prediction import Predictor
-from visionport.serving.messages import message, number_of
+from visionport.serving.messages import DTYPES, message, number_of
 from visionport.staging import is_export
 
 SAVED_MODEL = "saved_model.pb"
@@ -59,20 +59,23 @@ def is_model(path: Path) -> bool:
     return path.is_file() or is_export(path) or (path / SAVED_MODEL).is_file()
 
 
-def open_servable(path: Path, kind: str | None = None) -> Servable:
+def open_servable(path: Path, kind: str | None = None, *, allow_unsafe_ops: bool = False) -> Servable:
     """The artifact at `path`: an export, one of its artifacts, a SavedModel, or a folder with one model file.
 
-    kind: which format of an export. Raises VisionportError where there is none.
+    kind: which format of an export. allow_unsafe_ops: whether graphs may do things outside, as of `prediction.load`.
+    Raises VisionportError where there is none.
     """
     if any(is_export(p) for p in (path, *path.parents[:2])):
-        predictor = prediction.load(path, format=kind)
+        predictor = prediction.load(path, format=kind, allow_unsafe_ops=allow_unsafe_ops)
         return _servable(predictor.format, predictor.asker.runner, predictor.path, predictor)
     file, found = _model_file(path)
     if kind not in (None, found):
         raise OptionError(f"--format {kind}: {path} is {found}.")
+    if not allow_unsafe_ops:
+        format_of(found).check_foreign(file)
     if found == "tflite":
         try:
-            predictor = prediction.load_alone(file, None, None)
+            predictor = prediction.load_alone(file, None)
             return _servable(found, predictor.asker.runner, file, predictor)
         except InputError as e:
             return _open_plain(file, found, str(e).replace(str(file), file.name))
@@ -125,7 +128,8 @@ def define(signature: SignatureInfo) -> Any:
     for tensors, ends in ((signature.inputs, made.inputs), (signature.outputs, made.outputs)):
         for tensor in tensors:
             info = ends[tensor.name]
-            info.name, info.dtype = f"{tensor.name}:0", number_of(tensor.dtype)
+            info.name = f"{tensor.name}:0"
+            info.dtype = number_of(tensor.dtype) if tensor.dtype in DTYPES else 0
             info.tensor_shape.unknown_rank = not tensor.shape
             for size in tensor.shape:
                 info.tensor_shape.dim.add(size=-1 if size is None else size)

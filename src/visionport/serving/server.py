@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from visionport.serving.inference import Bounds, Inference
 from visionport.serving.metrics import Metrics
 from visionport.serving.repository import ModelConfig, Repository
 from visionport.serving.rest import Rest
+from visionport.serving.servable import open_servable
 
 PACKAGES = ("starlette", "uvicorn", "grpc", "grpc_health", "grpc_reflection", "prometheus_client", "orjson")
 HEADERS_WITHIN = 30.0  # seconds in which a connection must come to its request
@@ -47,6 +49,7 @@ class Settings:
     config_poll: float = 0.0
     roots: tuple[Path, ...] = ()
     kind: str | None = None
+    allow_unsafe_ops: bool = False
     host: str = "127.0.0.1"
     rest_port: int = 8501
     grpc_port: int | None = 8500
@@ -91,7 +94,8 @@ def serve(settings: Settings, tell: Callable[[str], None], ready: Callable[[str]
 
 async def _serve(settings: Settings, tell, ready) -> None:
     configs = settings.configs()
-    repository = Repository(settings.kind, [*(c.base for c in configs), *settings.roots], tell)
+    opener = partial(open_servable, kind=settings.kind, allow_unsafe_ops=settings.allow_unsafe_ops)
+    repository = Repository(opener, [*(c.base for c in configs), *settings.roots], tell)
     listening = listen(settings.host, settings.rest_port)
     wrong = await repository.set_models(configs)
     if wrong:

@@ -6,6 +6,7 @@ never ends; then it is the other process, whose memory and time are bounded. Fil
 
 import contextlib
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,11 @@ def trust(data: bytes) -> None:
     _trusted.add(hashlib.sha256(data).digest())
 
 
+def is_expendable() -> bool:
+    """Whether this process is there for one artifact alone, so that nothing is lost where that ends it."""
+    return bool(os.environ.get(limits.EXPENDABLE))
+
+
 def try_file(data: bytes, name: str) -> None:
     """Raises ArtifactError for a file that is damaged, that LiteRT does not run, or that takes too long or too much."""
     digest = hashlib.sha256(data).digest()
@@ -31,12 +37,9 @@ def try_file(data: bytes, name: str) -> None:
         parse(data)
     except ArtifactError as e:
         raise ArtifactError(f"{name}: {e}.") from None
-    seconds = limits.TRIAL_SECONDS + len(data) // limits.MEBIBYTE
-    # Isolated, so that nothing is imported from the folder that the user happens to be in.
-    program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; sys.exit(main())"
-    command = [sys.executable, "-I", "-c", program, str(seconds), str(limits.TRIAL_MEMORY + 3 * len(data))]
+    seconds = seconds_for(data)
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=20 * seconds, check=False)
+        done = run_apart(data)
     except subprocess.TimeoutExpired:
         raise ArtifactError(f"{name}: LiteRT does not end its first call on it.") from None
     if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
@@ -50,6 +53,19 @@ def try_file(data: bytes, name: str) -> None:
         raise ArtifactError(f"{name}: {done.stdout.decode('utf-8', 'replace')}")
     if done.returncode == 0:
         _trusted.add(digest)
+
+
+def run_apart(data: bytes) -> "subprocess.CompletedProcess[bytes]":
+    """The other process, ended. What it says on standard output is why LiteRT does not run the file."""
+    # Isolated, so that nothing is imported from the folder that the user happens to be in.
+    program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; sys.exit(main())"
+    seconds, memory = seconds_for(data), limits.TRIAL_MEMORY + 3 * len(data)
+    command = [sys.executable, "-I", "-c", program, str(seconds), str(memory)]
+    return subprocess.run(command, input=data, capture_output=True, timeout=20 * seconds, check=False)
+
+
+def seconds_for(data: bytes) -> int:
+    return limits.TRIAL_SECONDS + len(data) // limits.MEBIBYTE
 
 
 # Exit statuses of the other process: memory did not suffice; LiteRT does not run it, for a reason that it writes.

@@ -139,7 +139,7 @@ def merged(
     for key, value in override.items():
         path = f"{at}.{key}" if at else key
         if key not in fields:
-            raise ConfigError(f"{where}: {at or 'the config'} has no key {key!r}{hint(key, fields, at, tree)}.")
+            raise ConfigError(f"{where}: {at or 'the config'} has no key {show(key)}{hint(key, fields, at, tree)}.")
         kinds = (classes[key],) if key in classes else fields[key][0]
         out[key] = changed(tree[key], value, kinds, where, path)
         check_field(name, key, out[key], f"{where}: {path}")

@@ -74,6 +74,8 @@ def segmentation(task: Mapping[str, Any], size: Size) -> Segmenter:
         check_length(f"task.train_data.image_feature.{name}", feature[name], 3)
     if scoring:
         check_length("task.model.mask_scoring_head.fc_input_size", scoring["fc_input_size"], 2)
+        if None in scoring["fc_input_size"]:
+            raise ConfigError("task.model.mask_scoring_head.fc_input_size: height and width are needed, not null.")
     return Segmenter(
         num_classes=model["num_classes"],
         backbone=backbone(model),

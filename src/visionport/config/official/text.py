@@ -223,7 +223,7 @@ def scalar(event, place) -> Any:
         raise ConfigError(f"{place(event)}: {show(event.value)} is too long for a number.")
     try:
         return scalars().construct_object(yaml.ScalarNode(tag, event.value, event.start_mark))
-    except (ValueError, OverflowError, KeyError):
+    except (ValueError, OverflowError, LookupError):
         raise ConfigError(f"{place(event)}: {show(event.value)} is no {tag.rpartition(':')[2]}.") from None
 
 

@@ -256,7 +256,7 @@ def largest_input(resizer: config.Resizer, picture_size: tuple[int, int] | None)
     if isinstance(resizer, config.FixedShape):
         return resizer.height, resizer.width
     if isinstance(resizer, config.KeepAspectRatio):
-        return resizer.max_dimension, resizer.max_dimension
+        return resizer.max_dimension if resizer.pad_to_max else resizer.min_dimension, resizer.max_dimension
     return picture_size or (1, 1)
 
 

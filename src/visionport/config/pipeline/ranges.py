@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from visionport.config import ranges
 from visionport.config.ranges import Range, check_items, check_number, check_text
 
-CLASSES = Range(1, 20_000, "classes")  # each has an NMS of its own in the graph
+CLASSES = Range(1, 5000, "classes")  # each has an NMS of its own in the graph
 SIZES = {"height": ranges.SIDE, "width": ranges.SIDE}
 BOX_SCALES: dict[str, Range] = dict.fromkeys(
     ("y_scale", "x_scale", "height_scale", "width_scale", "length_scale"), ranges.POSITIVE

@@ -78,7 +78,8 @@ class Tflite(Format):
         return architecture_of(model.config).reading(model.config, options)
 
     def open(self, path: Path, reading: Reading, threads: int | None = None) -> TfliteRunner:
-        trial.try_file(path.read_bytes(), str(path))
+        if not trial.is_expendable():
+            trial.try_file(path.read_bytes(), str(path))
         return TfliteRunner(path, str(path), reading.outputs, reading.probes, threads=threads)
 
     def recognises(self, path: Path) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from visionport.config import Hyperparams, SsdFeatureExtractor
+from visionport.errors import UnsupportedError
 from visionport.ops import nn
 
 
@@ -44,6 +45,11 @@ def fpn(s, points, levels: dict, first_coarse, extractor: SsdFeatureExtractor, c
 
 def fpn_levels(levels: dict, extractor: SsdFeatureExtractor):
     """The backbone's levels that are used, and how many are added above."""
+    if extractor.fpn_min_level not in levels:
+        raise UnsupportedError(
+            f"feature_extractor.fpn: a pyramid that begins at level {extractor.fpn_min_level}. {extractor.type} has "
+            f"levels {min(levels)} to {max(levels)} to begin at."
+        )
     top = min(extractor.fpn_max_level, max(levels))
     return range(extractor.fpn_min_level, top + 1), extractor.fpn_max_level - top
 
