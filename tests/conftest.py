@@ -1,10 +1,16 @@
 """The digits detector, exported once for all tests that need an export."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from visionport.inputs import pictures
+
+# What is ignored where the tests were started, as below nohup, would be ignored by all that they start.
+for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
+        signal.signal(getattr(signal, name), handler)
 
 DIGITS = Path(str(pictures.example("digits")))
 
