@@ -5,12 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from visionport import signals
 from visionport.inputs import pictures
 
 # What is ignored where the tests were started, as below nohup, would be ignored by all that they start.
 for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
     if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
         signal.signal(getattr(signal, name), handler)
+
+
+@pytest.fixture(autouse=True)
+def forget_signals():
+    """What a test's own signals were is nothing to the next one."""
+    yield
+    signals._caught.clear()
+
 
 DIGITS = Path(str(pictures.example("digits")))
 
