@@ -131,7 +131,7 @@ def test_at_any_moment_of_the_beginning(arguments):
         assert "Traceback" not in errors
         assert "visionport does not know" not in errors
         statuses.add(process.returncode)
-    assert statuses <= {143, 2}
+    assert statuses <= {143, 2, -signal.SIGTERM}  # the last: when all was done already, on the way out
     assert 143 in statuses
 
 

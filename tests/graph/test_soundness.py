@@ -412,7 +412,7 @@ def test_constants_that_grow_in_a_function_are_refused(tmp_path):
 @pytest.mark.parametrize("command", [("freeze", "--optimize"), ("convert", "--no-verify")])
 def test_variables_that_grow_are_refused(tmp_path, command):
     """Their values are constants only once they are frozen."""
-    size = tf.Variable([10**5, 10**5])
+    size = tf.Variable(tf.constant([10**5, 10**5]))
     saved = save_v2(tmp_path / "sm", lambda x: {"out": x + tf.reduce_sum(tf.zeros(size))}, size=size)
     code, printed = visionport(command[0], saved, *command[1:], "--out", tmp_path / "out.file")
     assert code == 2, printed
