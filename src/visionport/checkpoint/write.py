@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,6 @@ KEPT = ("model", COUNTER)  # children of a TF2 checkpoint's root
 
 def write(checkpoint: Checkpoint, model, folder: Path) -> Path:
     """Writes the checkpoint and its state file into an export directory; returns its prefix."""
-    import tensorflow as tf
-
     lineage = model.config.lineage
     prefix = folder / lineage.checkpoint_place
     prefix.parent.mkdir(exist_ok=True)
@@ -27,6 +26,16 @@ def write(checkpoint: Checkpoint, model, folder: Path) -> Path:
         tensors = object_tensors(checkpoint, model.params)
     else:
         tensors = rebuilt_tensors(model)
+    save(prefix, tensors)
+    state = f'model_checkpoint_path: "{prefix.name}"\nall_model_checkpoint_paths: "{prefix.name}"\n'
+    (prefix.parent / "checkpoint").write_text(state)
+    return prefix
+
+
+def save(prefix: Path, tensors: Mapping[str, Any]) -> None:
+    """Writes index and data of a checkpoint. tensors: key -> a variable, an array or bytes."""
+    import tensorflow as tf
+
     names = sorted(tensors)
     tf.raw_ops.SaveV2(
         prefix=str(prefix),
@@ -34,9 +43,6 @@ def write(checkpoint: Checkpoint, model, folder: Path) -> Path:
         shape_and_slices=[""] * len(names),
         tensors=[tf.convert_to_tensor(tensors[n]) for n in names],
     )
-    state = f'model_checkpoint_path: "{prefix.name}"\nall_model_checkpoint_paths: "{prefix.name}"\n'
-    (prefix.parent / "checkpoint").write_text(state)
-    return prefix
 
 
 def named_tensors(checkpoint: Checkpoint, params) -> dict:

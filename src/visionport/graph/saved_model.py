@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from visionport.checkpoint.read import OBJECT_GRAPH, VALUE, escaped
+from visionport.checkpoint.write import save
 from visionport.graph import function_calls
 
 SERVE = "serve"
@@ -69,17 +70,9 @@ def write(
 
 def write_variables(prefix: Path, variables: Mapping[str, Any], objects) -> None:
     """The checkpoint in a SavedModel: values by the variables' names, and which object each belongs to."""
-    import tensorflow as tf
-
-    tensors = {key_of(name): variable for name, variable in variables.items()}
+    tensors: dict[str, Any] = {key_of(name): variable for name, variable in variables.items()}
     tensors[OBJECT_GRAPH] = checkpointed(objects, list(variables)).SerializeToString(deterministic=True)
-    names = sorted(tensors)
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        tensors=[tf.convert_to_tensor(tensors[n]) for n in names],
-    )
+    save(prefix, tensors)
 
 
 def key_of(name: str) -> str:
