@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from visionport.commands.common import DISAGREES, Command, flat, quiet, verbose
+from visionport.commands.common import DISAGREES, Command, exif_option, flat, quiet, side_inputs, verbose
 from visionport.errors import InputError
 from visionport.formats import FORMATS
 from visionport.signals import Interrupted
@@ -45,18 +45,8 @@ Examples:
     "--include", type=click.Choice(["raw"]), multiple=True, help="Write more: raw, the artifact's own outputs."
 )
 @click.option("--draw-dir", type=Path, help="Write pictures with boxes, names and scores there.")
-@click.option(
-    "--side-inputs",
-    "side",
-    type=Path,
-    help="An .npz with the arrays that the model takes besides the image, by their names. Default: zeros.",
-)
-@click.option(
-    "--exif/--no-exif",
-    default=True,
-    show_default=True,
-    help="Turn pictures as their EXIF data says they were taken; TensorFlow's decoder does not.",
-)
+@side_inputs
+@exif_option
 @click.option(
     "--batch-size", type=int, default=8, show_default=True, help="How many pictures of one size to ask about at once."
 )

@@ -143,6 +143,18 @@ allow_unsafe_ops = click.option(
     is_flag=True,
     help="Run ops that read files or do something else outside of the graph. Only for what you trust.",
 )
+side_inputs = click.option(
+    "--side-inputs",
+    "side",
+    type=Path,
+    help="An .npz with the arrays that the model takes besides the image, by their names. Default: zeros.",
+)
+exif_option = click.option(
+    "--exif/--no-exif",
+    default=True,
+    show_default=True,
+    help="Turn pictures as their EXIF data says they were taken; TensorFlow's decoder does not.",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 verbose = click.option(
     "-v", "--verbose", is_flag=True, help="Show stages even where no terminal watches, and TensorFlow's own log."

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import click
 
-from visionport.commands.common import DISAGREES, Command, allow_unsafe_ops, print_json, stages
+from visionport.commands.common import (
+    DISAGREES,
+    Command,
+    allow_unsafe_ops,
+    exif_option,
+    print_json,
+    side_inputs,
+    stages,
+)
 from visionport.config.ranges import FRACTION, check_option
 from visionport.errors import InputError
 from visionport.formats import FORMATS
@@ -30,18 +38,8 @@ Examples:
 @click.option("--min-score", type=float, default=0.3, show_default=True, help="Leave out detections below.")
 @click.option("--draw", is_flag=True, help="Write pictures with boxes, names and scores: IMAGE_detections.png.")
 @click.option("--draw-dir", type=Path, help="Where to write them. Default: beside each image.")
-@click.option(
-    "--side-inputs",
-    "side",
-    type=Path,
-    help="An .npz with the arrays that the model takes besides the image, by their names. Default: zeros.",
-)
-@click.option(
-    "--exif/--no-exif",
-    default=True,
-    show_default=True,
-    help="Turn pictures as their EXIF data says they were taken; TensorFlow's decoder does not.",
-)
+@side_inputs
+@exif_option
 @allow_unsafe_ops
 @click.option("-o", "--out", type=Path, help="Write the JSON there instead of printing it.")
 @click.option("--overwrite", is_flag=True, help="Replace the JSON and drawn pictures.")
