@@ -15,6 +15,8 @@ import time
 import urllib.error
 import urllib.request
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 import numpy as np
@@ -743,7 +745,7 @@ def test_models_by_request(server, channel, half, digits_export, tmp_path):
 # ---------------------------------------------------------------- what is hostile
 
 
-def exchange(server, *parts: bytes, pause: float = 0, half_closed: bool = False, seconds: float = 15) -> bytes:
+def exchange(server, *parts: bytes, pause: float = 0, half_closed: bool = False, seconds: float = 60) -> bytes:
     """What comes back on a connection, until it is closed or no more comes."""
     with socket.create_connection(("127.0.0.1", server.rest), timeout=seconds) as connection:
         for part in parts:
@@ -842,34 +844,59 @@ def test_half_closed_and_still_answered(server):
     assert b'{"predictions":[3.5]}' in found
 
 
-def test_a_deadline(server, channel):
+def test_deadlines(half, tmp_path):
+    """A request that waits for others to fill its batch, which never come."""
+    how = tmp_path / "batching.txt"
+    how.write_text("max_batch_size { value: 100 } batch_timeout_micros { value: 600000000 }")
     path, request, response = methods("tensorflow.serving.PredictionService")["Predict"]
-    given = text_format.Parse('model_spec { name: "lite" }', request())
-    ask = channel.unary_unary(path, request.SerializeToString, response.FromString)
-    with pytest.raises(grpc.RpcError) as error:
-        ask(given, timeout=1e-6)
-    assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    given = text_format.Parse('model_spec { name: "half" }', request())
+    given.inputs["x"].CopyFrom(to_tensor(np.ones((1, 1), np.float32)))
+    with (
+        serving(half, "--batching-parameters-file", how, "--timeout", 1, "--grace", 0) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel,
+    ):
+        status, said = server.refuse(PREDICT.decode(), {"instances": [1.0]})
+        assert (status, said) == (504, "No answer within 1 s.")
+        ask = channel.unary_unary(path, request.SerializeToString, response.FromString)
+        for seconds in (0.2, 600):  # that of the caller, that of the server
+            with pytest.raises(grpc.RpcError) as error:
+                ask(given, timeout=seconds)
+            assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 # ---------------------------------------------------------------- servers of one TFLite file, which need no TensorFlow
 
 
+@contextmanager
+def half_sent(server, request: bytes, missing: int) -> Iterator[socket.socket]:
+    """A connection on which all but the last bytes of a request came, and whose body the server waits for."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", server.rest), timeout=60) as connection:
+        connection.sendall(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body[: len(body) - missing])
+        yield connection
+
+
+def received(connection: socket.socket) -> bytes:
+    found = b""
+    while chunk := connection.recv(1 << 16):
+        found += chunk
+    return found
+
+
 def test_a_slow_body_ends_and_too_many_wait(digits_export):
     """Two requests whose bodies do not come; a third is one too many, and when they have ended none is."""
-    ask = raw(b"POST", b"/v1/models/lite:predict", b"{", b"Content-Length: 100")
-    bounds = ("--timeout", 2, "--max-requests", 2, "--grpc-port", "none")
+    ask = raw(b"POST", b"/v1/models/lite:predict", b"{", b"Content-Length: 100", b"Connection: close")
+    bounds = ("--timeout", 10, "--max-requests", 2, "--grpc-port", "none")
     with serving("--name", f"lite={digits_export / 'model.tflite'}", *bounds) as server:
-        slow: list[bytes] = []
-        threads = [threading.Thread(target=lambda: slow.append(exchange(server, ask))) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.5)
-        status, headers, body = server.send("POST", "/v1/models/lite:predict", "{}")
-        assert (status, headers["retry-after"]) == (429, "1")
-        assert json.loads(body)["error"].startswith("2 requests are being answered")
-        for thread in threads:
-            thread.join()
-        assert all(answer.startswith(b"HTTP/1.1 408 ") and b"did not arrive within 2 s" in answer for answer in slow)
+        with half_sent(server, ask, 0) as first, half_sent(server, ask, 0) as second:
+            status, headers, body = server.send("POST", "/v1/models/lite:predict", "{}")
+            assert (status, headers["retry-after"]) == (429, "1")
+            assert json.loads(body)["error"].startswith("2 requests are being answered")
+            for answer in map(received, (first, second)):
+                assert answer.startswith(b"HTTP/1.1 408 ")
+                assert b"did not arrive within 10 s" in answer
         assert server.refuse("/v1/models/lite:predict", {})[0] == 400
 
 
@@ -877,18 +904,14 @@ def test_running_requests_are_answered_when_it_is_told_to_stop(digits_export, jp
     """SIGTERM in the middle of a request: the rest of it still comes, and so does the answer."""
     request = raw(b"POST", b"/v1/models/model.tflite:answer", jpeg)
     with serving(digits_export / "model.tflite", "--grpc-port", "none") as server:
-        with socket.create_connection(("127.0.0.1", server.rest), timeout=30) as connection:
-            connection.sendall(request[:-100])
-            time.sleep(0.3)
+        with half_sent(server, request, missing=100) as connection:
             server.process.terminate()
             time.sleep(0.3)
             connection.sendall(request[-100:])
-            found = b""
-            while chunk := connection.recv(1 << 16):
-                found += chunk
+            found = received(connection)
         assert found.startswith(b"HTTP/1.1 200 ")
         assert b'"label":"six"' in found
-        assert server.process.wait(30) == 0
+        assert server.process.wait(60) == 0
 
 
 @pytest.fixture(scope="module")
