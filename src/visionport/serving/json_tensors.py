@@ -103,7 +103,7 @@ def _read_integers(values: bytes) -> np.ndarray | None:
     if not values[values.rfind(b",") + 1 :].strip().lstrip(b"-").isdigit():
         return None
     try:
-        numbers = np.fromstring(values.decode("ascii"), np.int64, sep=" , ")
+        numbers = np.fromstring(values.decode("ascii"), np.int64, sep=" ,")
     except (ValueError, DeprecationWarning):  # it ends before the text does
         return None
     return numbers if len(numbers) and numbers.min() > -EXACT and numbers.max() < EXACT else None

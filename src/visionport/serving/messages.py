@@ -123,13 +123,14 @@ def to_array(proto, largest: int = LARGEST) -> np.ndarray:
         raise invalid(f"a tensor of the shape {shape} is larger than this server takes ({largest:,} bytes).")
     if name == "string":
         return _filled(list(proto.string_val), count, kind, shape, b"")
-    if proto.tensor_content:
-        if len(proto.tensor_content) != count * kind.itemsize:
+    content = proto.tensor_content  # each look at it is a copy
+    if content:
+        if len(content) != count * kind.itemsize:
             raise invalid(
                 f"a tensor of the shape {shape} and dtype {name} takes {count * kind.itemsize:,} bytes, but its "
-                f"tensor_content has {len(proto.tensor_content):,}."
+                f"tensor_content has {len(content):,}."
             )
-        return np.frombuffer(proto.tensor_content, kind).reshape(shape)
+        return np.frombuffer(content, kind).reshape(shape)
     values = getattr(proto, DTYPES[name][1])
     if name in ("float16", "bfloat16"):
         return _filled(np.array(values, np.uint16).view(kind), count, kind, shape, 0)

@@ -215,6 +215,7 @@ async def start(rpc: Rpc, address: str, bounds: Bounds, credentials) -> tuple[An
     options = [
         ("grpc.max_receive_message_length", bounds.body),
         ("grpc.max_send_message_length", -1),
+        ("grpc.http2.max_frame_size", 1 << 20),  # 16 KiB by default: many steps for a picture
         ("grpc.so_reuseport", 0),
     ]
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=bounds.waiting)

@@ -172,20 +172,20 @@ def at(host: str, port: int) -> str:
 def listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as e:
         raise OptionError(f"--host {host}: no address of this machine: {e.strerror}.") from None
-    found = socket.socket(family, kind)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    family, kind, protocol, _, address = found[0]
+    # With its protocol: asyncio sends at once only where that is TCP, otherwise the kernel waits 40 ms for more.
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind(address)
+        listening.bind(address)
     except OSError as e:
         raise OptionError(
             f"--rest-port {port}: {at(host, port)} cannot be used: {e.strerror}. Name another, or 0."
         ) from None
-    return found
+    return listening
 
 
 def web_server(settings: Settings, application) -> Any:
