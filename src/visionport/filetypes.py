@@ -105,7 +105,8 @@ def read_file(path: str | os.PathLike, *, limit: int | None = None, error: type[
     """All bytes of a regular file. Raises `error` for anything else, and for more than `limit` bytes."""
     with open_file(path, error) as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read() if limit is None else file.read(limit + 1)
+        # No more than there is: Python makes room for what is asked for.
+        data = file.read() if limit is None else file.read(min(size, limit) + 1)
         if limit is not None and len(data) > limit:
             raise error(f"{path} has {max(size, len(data)):,} bytes; at most {limit:,} are read of such a file.")
         return data

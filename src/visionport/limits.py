@@ -10,6 +10,8 @@ GIBIBYTE = 1 << 30
 PICTURE_PIXELS = 178_956_970
 PICTURE_SIDE = 1 << 16  # of what pictures are resized to, in pixels; a JPEG ends there
 JPEG_PIXELS = 2_500_000_000  # with each of its scans, of which a progressive JPEG has about ten, up to thousands
+PICTURE_BYTES = 2 * GIBIBYTE  # as many pixels with four channels of 16 bits are 1.4 GB
+FRAME_PIXELS = 1 << 25  # of an animation, whose decoders keep several pictures: 8K video has as many
 CLIP_PIXELS = 100_000_000  # of all frames together: 325 of 640x480; a network takes some dozens
 
 # TFLite files. A network of 5,000 operations has about 40,000 tables; one that is shared counts as often as it is read.

@@ -12,7 +12,19 @@ def program() -> Iterator[None]:
     """Signals end it in documented ways, streams may be closed or full, and Python's collector walks seldom."""
     with signals.process(), collected_seldom():
         streams.open_standard()
-        yield
+        _programs.append(True)
+        try:
+            yield
+        finally:
+            _programs.pop()
+
+
+def runs() -> bool:
+    """Whether this process is a program of ours, and not another's that uses the library."""
+    return bool(_programs)
+
+
+_programs: list[bool] = []
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,18 @@ def _raise(number: int, _frame=None) -> None:
     raise Interrupted(number)
 
 
+def _come(number: int, _frame=None) -> None:
+    """A terminal sends a signal to all of its processes, and one that waits for another passes it on: that is one."""
+    now = time.monotonic()
+    again, _last[number] = now - _last.get(number, -AGAIN) < AGAIN, now
+    if not again:
+        _raise(number)
+
+
+AGAIN = 0.5  # seconds within which a signal is not another one
+_last: dict[int, float] = {}
+
+
 @contextmanager
 def taken() -> Iterator[None]:
     """Signals raise Interrupted. One that is ignored, as below nohup, stays so."""
@@ -39,12 +52,13 @@ def taken() -> Iterator[None]:
         yield
         return
     _caught.clear()
+    _last.clear()
     before = {n: h for n in NUMBERS if (h := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
     hooks = sys.excepthook, sys.unraisablehook
     try:
         sys.excepthook, sys.unraisablehook = _tell_uncaught, _tell_unraisable
         for number in before:
-            signal.signal(number, _raise)
+            signal.signal(number, _come)
         yield
     finally:
         for number, handler in before.items():

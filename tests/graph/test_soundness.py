@@ -419,6 +419,15 @@ def test_variables_that_grow_are_refused(tmp_path, command):
     assert "makes a constant of 10000000000 elements" in printed
 
 
+def test_a_size_that_overflows_is_refused(tmp_path):
+    """TensorFlow itself makes a negative size of a range that has no end."""
+    graph = build_graph(lambda x: [tf.reduce_sum(raw.Range(start=tf.constant(0.0), limit=5.0, delta=1.0, name="r"))])
+    limit = next(n for n in graph.node if n.name == next(m for m in graph.node if m.op == "Range").input[1])
+    limit.attr["value"].tensor.float_val[:] = [float("nan")]
+    with pytest.raises(InputError, match="makes a constant of more elements"):
+        growth.check_growth("g.pb", graph)
+
+
 def test_what_models_compute_of_constants_passes():
     def build(x):
         anchors = tf.stack(tf.meshgrid(tf.range(320.0), tf.range(320.0)), -1)

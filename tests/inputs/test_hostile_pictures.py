@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -90,6 +91,27 @@ def test_nothing_is_said_of_a_picture_that_is_read(tmp_path, capfd):
     logging.getLogger("PIL.TiffImagePlugin").warning("something")
     assert not [w for w in told if "PIL" in w.filename]
     assert capfd.readouterr().err == ""
+
+
+def test_a_chunk_that_says_it_is_long_takes_no_memory(tmp_path):
+    data = bytearray(saved("PNG"))
+    at = data.index(b"IDAT") - 4
+    data[at] = 0xFF  # 4 GB
+    tracemalloc.start()
+    try:
+        read(tmp_path, bytes(data))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    finally:
+        tracemalloc.stop()
+
+
+def test_animations_of_huge_frames(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "FRAME_PIXELS", 700)
+    for kind in ("GIF", "WEBP", "PNG"):
+        data = saved(kind, save_all=True, append_images=[Image.fromarray(255 - PIXELS)])
+        with pytest.raises(InputError, match=r"p\.jpg has 768 pixels, and at most 700 are read"):
+            read(tmp_path, data)
+    assert read(tmp_path, saved("PNG")).shape == PIXELS.shape
 
 
 def test_damaged_exif_does_not_hide_damaged_pixels(tmp_path):

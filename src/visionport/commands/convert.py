@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from visionport.apart import go_apart
 from visionport.commands.common import (
     DISAGREES,
     Command,
@@ -102,6 +103,7 @@ def convert(
     source, out, tags, input_arrays, output_arrays, quantize_exclude, shapes, constants, quiet, verbose, **rest
 ):
     """Any TensorFlow model to TFLite: a SavedModel, or a frozen graph as .pb or .pbtxt; compared with its source."""
+    go_apart(out)
     from visionport.conversion import convert as conversion
     from visionport.conversion.request import Request
     from visionport.graph.decide import parse_constants

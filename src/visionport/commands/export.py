@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from visionport.apart import go_apart
 from visionport.checkpoint.selection import Selection
 from visionport.commands.common import (
     DISAGREES,
@@ -204,6 +205,7 @@ def in_folder(folder: Path, given, meta) -> dict:
 
 def export_meta(meta: Path, graph: Mapping[str, Any], quiet: bool, rest) -> None:
     """`--meta`: a SavedModel with variables of any TF1 graph. graph: a GraphRequest's arguments."""
+    go_apart(rest["out"])
     from visionport.graph import unfreeze
     from visionport.graph.freeze import GraphRequest
 

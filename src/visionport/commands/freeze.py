@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from visionport.apart import go_apart
 from visionport.commands.common import Command, Listed, allow_unsafe_ops, flat, quiet, set_option
 from visionport.errors import OptionError
 
@@ -79,6 +80,7 @@ def freeze(
     quiet,
 ):
     """Any TensorFlow model to one graph of constants: a SavedModel, or a .pb, .pbtxt or .meta with a checkpoint."""
+    go_apart(out)
     from visionport.graph import public
     from visionport.graph.decide import parse_constants
 

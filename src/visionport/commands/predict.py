@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from visionport.apart import go_apart
 from visionport.commands.common import (
     DISAGREES,
     Command,
@@ -54,6 +55,7 @@ def predict(artifact, images, kind, min_score, draw, draw_dir, side, exif, allow
     from visionport.staging import check_file, write_file
 
     check_option("--min-score", min_score, FRACTION)
+    go_apart(out)
     read = [artifact, *(path for path in (*images, side) if path and path.is_file())]
     if out:
         check_file(out, overwrite=overwrite, inputs=read)

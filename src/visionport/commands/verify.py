@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from visionport.apart import go_apart
 from visionport.commands.common import (
     DISAGREES,
     DONE,
@@ -44,6 +45,7 @@ Examples:
 @verbose
 def verify(directory, images, evaluate, report, overwrite, allow_unsafe_ops, as_json, quiet, verbose):
     """Run every artifact of an export directory against the checkpoint in it."""
+    go_apart(report)
     from visionport import reverify
     from visionport.progress import time_text
     from visionport.verification.checks import record

@@ -76,7 +76,7 @@ def examine(path: Path | str, nodes, place: str = "") -> None:
                 given = {edit.full_name(i): sizes.get(edit.full_name(i), 0) for i in node.input if i[0] != "^"}
                 outputs = made[node.name].outputs
                 for index, tensor in enumerate(outputs):
-                    count = tensor.shape.num_elements()
+                    count = count_elements(tensor, where)
                     if count is None and UNFORESEEN.fullmatch(node.op):
                         raise InputError(f"{where} makes a constant whose size nothing bounds.")
                     sizes[f"{node.name}:{index}"] = count = sum(given.values()) if count is None else count
@@ -89,6 +89,14 @@ def examine(path: Path | str, nodes, place: str = "") -> None:
                         raise InputError(f"{where} makes texts of more bytes than any model needs.")
                 if node.op in LISTS and list_length(made, node) > ELEMENTS:
                     raise InputError(f"{where} makes a list longer than any model needs.")
+
+
+def count_elements(tensor, where: str) -> int | None:
+    """How many a tensor has, where TensorFlow foresees it."""
+    try:
+        return tensor.shape.num_elements()
+    except ValueError:  # a size that TensorFlow itself has let overflow
+        raise InputError(f"{where} makes a constant of more elements than any model needs.") from None
 
 
 def list_layers(nodes) -> list[list[Any]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import io
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from visionport import limits
 from visionport.errors import InputError, VisionportError
-from visionport.filetypes import HEAD, PICTURE, is_heic, kind_of_bytes, open_file
+from visionport.filetypes import HEAD, PICTURE, is_heic, kind_of_bytes, read_file
 
 # Below examples/, see SOURCES.md there. One is cut, so that it is not square.
 BUNDLED = ("digits/images/digits-0.jpg", "digits/images/digits-3.jpg", "photos/cat.jpg", "photos/coffee.jpg")
@@ -43,12 +44,12 @@ def opened_at(path: Path) -> Iterator[Any]:
     if Path(path).is_dir():
         raise InputError(f"{path} is a directory; name image files.")
     try:
-        file = open_file(path)
+        data = read_file(path, limit=limits.PICTURE_BYTES)
     except FileNotFoundError:
         raise InputError(f"{path}: no such image.") from None
     except OSError as e:
         raise InputError(f"{path}: the image cannot be read: {e.strerror}.") from None
-    with file, opened(file, str(path)) as image:
+    with opened(io.BytesIO(data), str(path)) as image:
         yield image
 
 
@@ -56,6 +57,7 @@ def opened_at(path: Path) -> Iterator[Any]:
 def opened(file: BinaryIO, where: str) -> Iterator[Any]:
     """The Pillow image in a file, of a size and a format that are read. Raises InputError, also for what is met later.
 
+    file: in memory, since Pillow makes room for as many bytes as a file on a disk says that it has.
     where: what the picture is called in errors.
     """
     from PIL import Image, UnidentifiedImageError
@@ -71,6 +73,8 @@ def opened(file: BinaryIO, where: str) -> Iterator[Any]:
                 check_pixels(pixels, where)
                 if pixels * scans > limits.JPEG_PIXELS:
                     raise InputError(f"{where} is a JPEG of {scans:,} scans, which takes too long. Save it again.")
+                if getattr(image, "is_animated", False):
+                    check_pixels(pixels, where, limits.FRAME_PIXELS)
                 yield image
     except VisionportError:
         raise
