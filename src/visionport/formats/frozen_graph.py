@@ -69,7 +69,10 @@ class FrozenGraph(Format):
         return Network(runner=runner, reading=reading, what=f"with preprocessing, up to {', '.join(names)}")
 
     def signatures(self, path: Path, reading: Reading) -> list[SignatureInfo]:
-        found = FrozenGraphRunner(path, reading.outputs).signatures[SIGNATURE]
+        definition = read_graph_def(path)
+        sources = inputs_of(definition)
+        hollow(definition)
+        found = describe(definition, import_whole(definition), sources, reading.outputs)
 
         def sided(tensors):
             return tuple(Tensor(name=f"{t.name}:0", dtype=t.dtype, shape=t.shape) for t in tensors)
@@ -104,26 +107,12 @@ class FrozenGraphRunner:
     thread_safe = True
 
     def __init__(self, path: Path, outputs: tuple[str, ...] = (), threads: int | None = None):
-        import tensorflow as tf
-
         definition = read_graph_def(path)
-        self._graph: Any = tf.Graph()
-        with self._graph.as_default():
-            edit.import_graph(definition)
+        self._graph: Any = import_whole(definition)
         self._path = path
         self._size, self._session, self._threads = path.stat().st_size, None, threads or 0
-        nodes = {n.name: n for n in definition.node}
-        sources = [n for n in nodes if nodes[n].op == "Placeholder"]
-        ends = [n for n in outputs if n in nodes] or list_unread(definition)
-        inputs, outs = (tuple(self._tensor(n) for n in side) for side in (sources, ends))
-        self.signatures: Mapping[str, SignatureInfo] = {
-            SIGNATURE: SignatureInfo(name=SIGNATURE, inputs=inputs, outputs=outs)
-        }
-
-    def _tensor(self, name: str) -> Tensor:
-        tensor = self._graph.get_tensor_by_name(f"{name}:0")
-        shape = () if tensor.shape.rank is None else tuple(tensor.shape)
-        return Tensor(name=name, dtype=tensor.dtype.name, shape=shape)
+        found = describe(definition, self._graph, inputs_of(definition), outputs)
+        self.signatures: Mapping[str, SignatureInfo] = {SIGNATURE: found}
 
     def call(self, signature: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         import tensorflow as tf
@@ -142,6 +131,46 @@ class FrozenGraphRunner:
         if self._session is not None:
             self._session.close()
         self._session = self._graph = None
+
+
+def import_whole(definition):
+    """TensorFlow's graph of a GraphDef, under its own names."""
+    import tensorflow as tf
+
+    graph = tf.Graph()
+    with graph.as_default():
+        edit.import_graph(definition)
+    return graph
+
+
+def inputs_of(definition) -> list[str]:
+    return [n.name for n in definition.node if n.op == "Placeholder"]
+
+
+def describe(definition, graph, sources: Sequence[str], outputs: Sequence[str]) -> SignatureInfo:
+    """What goes in and comes out of an imported graph. outputs: see FrozenGraphRunner."""
+
+    def tensor(name: str) -> Tensor:
+        found = graph.get_tensor_by_name(f"{name}:0")
+        shape = () if found.shape.rank is None else tuple(found.shape)
+        return Tensor(name=name, dtype=found.dtype.name, shape=shape)
+
+    names = {n.name for n in definition.node}
+    ends = [n for n in outputs if n in names] or list_unread(definition)
+    inputs, outs = (tuple(map(tensor, side)) for side in (sources, ends))
+    return SignatureInfo(name=SIGNATURE, inputs=inputs, outputs=outs)
+
+
+def hollow(definition) -> None:
+    """Takes the values out of large constants: they are weights, which matter to no shape, and whose copies count."""
+    for node in definition.node:
+        if node.op == "Const" and node.attr["value"].ByteSize() > growth.SPELT:
+            value = node.attr["value"].tensor
+            dtype, shape = value.dtype, value.tensor_shape
+            node.op = "Placeholder"
+            node.attr["dtype"].type = dtype
+            node.attr["shape"].shape.CopyFrom(shape)
+            del node.attr["value"]
 
 
 def outputs_before_nms(graph, outputs: Sequence[str]) -> list[str]:
