@@ -15,6 +15,7 @@ from visionport.formats.frozen_graph import FORMAT as FROZEN_GRAPH
 from visionport.formats.saved_model import FORMAT as SAVED_MODEL
 from visionport.graph import effects
 from visionport.graph.sources import read_graph_def
+from visionport.scripts import freeze_graph
 
 raw = tf.raw_ops
 
@@ -226,6 +227,22 @@ def test_the_flag_lets_it_run(tmp_path, canary):
     refused(visionport(*command), "WriteFile", canary)
     assert visionport(*command, "--allow-unsafe-ops")[0] == 0
     assert canary.read_text() == "ran"
+
+
+def test_the_old_script_has_it_too(tmp_path, canary, capsys):
+    path = write_graph(tmp_path / "g.pb", build_graph(lambda x: [write(canary)]))
+    flags = [
+        f"--input_graph={path}",
+        "--input_binary",
+        "--output_node_names=out",
+        f"--output_graph={tmp_path / 'f.pb'}",
+    ]
+    with pytest.raises(SystemExit) as end:
+        freeze_graph.main(flags)
+    refused((end.value.code, capsys.readouterr().err), "WriteFile", canary)
+    freeze_graph.main([*flags, "--allow-unsafe-ops"])
+    assert "--allow-unsafe-ops" in capsys.readouterr().out
+    assert (tmp_path / "f.pb").exists()
 
 
 def test_folding_reads_no_file(tmp_path):

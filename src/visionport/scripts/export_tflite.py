@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from visionport import manifest
+from visionport.apart import go_apart
 from visionport.commands.common import show
 from visionport.errors import InputError, OptionError, UnsupportedError, nearest
 from visionport.exporter import export
@@ -18,7 +19,7 @@ from visionport.inputs import calibration, tfrecords
 from visionport.inputs.quantization import EIGHT_BITS
 from visionport.options import Options
 from visionport.scripts import official
-from visionport.scripts.flags import Flag, call, print_command, start
+from visionport.scripts.flags import ALLOW_UNSAFE_OPS, Flag, call, print_command, start
 from visionport.staging import check_file, is_export, scratch, write_file
 
 FLAGS = (
@@ -29,6 +30,7 @@ FLAGS = (
     Flag(name="tflite_path", required=True, help="The file to write."),
     Flag(name="quant_type", help="none, default, fp16, int8_full and others: see docs/migrate.md."),
     Flag(name="calibration_steps", default=500, kind=int, help="Pictures to calibrate with."),
+    ALLOW_UNSAFE_OPS,
     Flag(name="denylisted_ops", default="", help="Ops that stay float32 in an int8 file, such as CAST,GREATER."),
 )
 # --quant_type -> (--quantize, --input-type of `visionport convert`). Any other that begins with int8 is int8.
@@ -56,6 +58,7 @@ def run(flags) -> None:
     from visionport.conversion import convert
     from visionport.conversion.request import Request
 
+    go_apart(Path(flags.tflite_path))
     quantize, input_type = quantization(flags.quant_type or "")
     source = saved_model(Path(flags.saved_model_dir))
     signature = default_signature(source)
@@ -89,6 +92,7 @@ def run(flags) -> None:
     given += [("--calibration", records[0])] if records else []
     given += [("--quantize-exclude", ",".join(excluded))]
     given += [("--input-shape", f"{name}={','.join(map(str, shape))}") for name, shape in shapes.items()]
+    given += [("--allow-unsafe-ops", flags.allow_unsafe_ops)]
     print_command("convert", [(str(source), True), ("--out", out), *given, ("--overwrite", out.exists())])
     request = Request(
         source=source,
@@ -98,6 +102,7 @@ def run(flags) -> None:
         quantize_exclude=excluded,
         calibration=examples,
         input_type=input_type,
+        allow_unsafe_ops=flags.allow_unsafe_ops,
         overwrite=True,
     )
     report(convert.run(request), source)

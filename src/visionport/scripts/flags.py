@@ -32,6 +32,14 @@ class Flag:
     repeated: bool = False
 
 
+ALLOW_UNSAFE_OPS = Flag(
+    name="allow_unsafe_ops",
+    default=False,
+    kind=bool,
+    help="Not the original's: run ops that do something outside of the graph. Only for what you trust.",
+)
+
+
 def parse(flags: Sequence[Flag], arguments: Sequence[str]) -> SimpleNamespace:
     """The value of each flag. Raises OptionError for what is unknown, missing, or no value of the flag."""
     known = {f.name: f for f in flags}
@@ -42,6 +50,7 @@ def parse(flags: Sequence[Flag], arguments: Sequence[str]) -> SimpleNamespace:
         if not given.startswith("-") or not given.strip("-"):
             raise OptionError(f"{given!r} is not a flag. Flags: {names(flags)}.")
         name, equals, value = given.lstrip("-").partition("=")
+        name = name.replace("-", "_")  # as our own errors name some
         flag, negated = known.get(name), known.get(name.removeprefix("no"))
         if name in LOGGING and not flag:
             if not equals and queue and not queue[0].startswith("-"):

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from visionport import staging
+from visionport.apart import go_apart
 from visionport.errors import InputError, OptionError
 from visionport.graph import freeze, sources
-from visionport.scripts.flags import Flag, call, print_command, start
+from visionport.scripts.flags import ALLOW_UNSAFE_OPS, Flag, call, print_command, start
 
 FLAGS = (
     Flag(name="input_graph", default="", help="GraphDef file."),
@@ -24,6 +25,7 @@ FLAGS = (
     Flag(name="variable_names_denylist", default="", help="Freeze all but these variables."),
     Flag(name="input_meta_graph", default="", help="MetaGraphDef file."),
     Flag(name="input_saved_model_dir", default="", help="SavedModel."),
+    ALLOW_UNSAFE_OPS,
     Flag(name="saved_model_tags", default="serve", help="Its tag set, separated by commas."),
 )
 SOURCES = ("input_graph", "input_meta_graph", "input_saved_model_dir")
@@ -44,6 +46,7 @@ def run(flags) -> None:
     if flags.checkpoint_version not in (1, 2):
         raise OptionError(f"--checkpoint_version={flags.checkpoint_version}: 1 or 2.")
     (kind,) = given
+    go_apart(Path(flags.output_graph))
     source, saved = Path(getattr(flags, kind)), kind == "input_saved_model_dir"
     if flags.input_saver and not Path(flags.input_saver).is_file():
         raise InputError(f"--input_saver={flags.input_saver}: no such file.")
@@ -58,6 +61,7 @@ def run(flags) -> None:
             ("--checkpoint", checkpoint),
             ("--tag", ",".join(tags or ())),
             ("--output", ",".join(listed(flags.output_node_names))),
+            ("--allow-unsafe-ops", flags.allow_unsafe_ops),
             ("--overwrite", Path(flags.output_graph).exists()),
             ("--out", flags.output_graph),
             (str(source), True),
@@ -69,6 +73,7 @@ def run(flags) -> None:
         tags=tags,
         outputs=listed(flags.output_node_names),
         initializers=listed(flags.initializer_nodes),
+        allow_unsafe_ops=flags.allow_unsafe_ops,
     )
     staging.check_file(Path(flags.output_graph), overwrite=True, inputs=request.files)
     frozen = freeze.freeze(
