@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from strangers import visionport as stranger
 
 import visionport
 from visionport.errors import OptionError
@@ -185,3 +186,14 @@ def test_inputs_are_not_fixed_too(trained):
     request = dataclasses.replace(asked(trained, x=X), inputs=["x"])
     with pytest.raises(OptionError, match="an input, and fixed by --set"):
         freeze.freeze(request)
+
+
+@pytest.mark.parametrize("command", ["freeze", "convert"])
+def test_a_file_of_constants_is_never_replaced(tmp_path, command):
+    given = tmp_path / "x.npy"
+    np.save(given, np.float32(1))
+    before = given.read_bytes()
+    (tmp_path / "g.pb").write_bytes(b"")
+    code, printed = stranger(command, tmp_path / "g.pb", "--set", f"x=@{given}", "--out", given, "--overwrite")
+    assert (code, "is an input" in printed) == (2, True)
+    assert given.read_bytes() == before

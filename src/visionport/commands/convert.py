@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from visionport import staging
 from visionport.apart import go_apart
 from visionport.commands.common import (
     DISAGREES,
@@ -103,10 +104,13 @@ def convert(
     source, out, tags, input_arrays, output_arrays, quantize_exclude, shapes, constants, quiet, verbose, **rest
 ):
     """Any TensorFlow model to TFLite: a SavedModel, or a frozen graph as .pb or .pbtxt; compared with its source."""
+    from visionport.graph.decide import files_of_constants, parse_constants
+
+    if given := files_of_constants(constants):
+        staging.check_file(out, overwrite=True, inputs=given)
     go_apart(out)
     from visionport.conversion import convert as conversion
     from visionport.conversion.request import Request
-    from visionport.graph.decide import parse_constants
 
     arrays = {"tags": flat(tags), "input_arrays": flat(input_arrays), "output_arrays": flat(output_arrays)}
     arrays["quantize_exclude"] = flat(quantize_exclude)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from visionport import staging
 from visionport.apart import go_apart
 from visionport.commands.common import Command, Listed, allow_unsafe_ops, flat, quiet, set_option
 from visionport.errors import OptionError
@@ -80,9 +81,12 @@ def freeze(
     quiet,
 ):
     """Any TensorFlow model to one graph of constants: a SavedModel, or a .pb, .pbtxt or .meta with a checkpoint."""
+    from visionport.graph.decide import files_of_constants, parse_constants
+
+    if given := files_of_constants(constants):
+        staging.check_file(out, overwrite=True, inputs=given)
     go_apart(out)
     from visionport.graph import public
-    from visionport.graph.decide import parse_constants
 
     done = public.freeze(
         source,

@@ -26,6 +26,12 @@ def parse_constants(texts: Iterable[str]) -> dict[str, Any]:
     return dict(parse_constant(text) for text in texts)
 
 
+def files_of_constants(texts: Iterable[str]) -> list[Path]:
+    """The files that they name."""
+    values = (text.partition("=")[2] for text in texts)
+    return [Path(value[1:]) for value in values if value.startswith("@")]
+
+
 def parse_constant(text: str) -> tuple[str, Any]:
     import json
 
