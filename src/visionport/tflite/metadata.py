@@ -310,13 +310,15 @@ def _tensor(t) -> dict[str, Any]:
     content, stats = t.table(3), t.table(5)
     kind = {0: "", FEATURE: "feature", IMAGE: "image", BOXES: "boxes"}.get(content.byte(0), "other") if content else ""
     found: dict[str, Any] = {"name": t.text(0), "description": t.text(1), "content": kind}
-    if kind == "image":
-        found["color_space"] = {RGB: "RGB", GRAYSCALE: "grayscale"}.get(content.table(1).byte(0), "unknown")
-    if kind == "boxes":
-        found["order"] = content.table(1).uints(0)  # where left, top, right and bottom stand
+    properties = content.table(1) if content else None
+    if kind == "image" and properties:
+        found["color_space"] = {RGB: "RGB", GRAYSCALE: "grayscale"}.get(properties.byte(0), "unknown")
+    if kind == "boxes" and properties:
+        found["order"] = properties.uints(0)  # where left, top, right and bottom stand
     for unit in t.tables(4):
-        if unit.byte(0) == NORMALIZATION:
-            found["mean"], found["std"] = unit.table(1).floats(0), unit.table(1).floats(1)
+        values = unit.table(1)
+        if unit.byte(0) == NORMALIZATION and values:
+            found["mean"], found["std"] = values.floats(0), values.floats(1)
     if stats:
         found["max"], found["min"] = stats.floats(0), stats.floats(1)
     return found | {"files": [f.text(0) for f in t.tables(6)]}
