@@ -70,7 +70,9 @@ class Job:
         process.signal(number)
         errors = process.wait()
         found = [self.state()]
-        found += [TRACEBACK] if "Traceback" in errors or "visionport does not know" in errors else []
+        if "Traceback" in errors or "visionport does not know" in errors:
+            found.append(TRACEBACK)
+            print(errors.strip()[-2000:], file=sys.stderr)
         if process.status not in (0, 128 + number, -number):
             found.append(f"status {process.status}: {errors.strip()[-300:]}")
         if leftovers(self.place):

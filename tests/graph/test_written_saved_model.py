@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from visionport.graph import function_calls
 from visionport.graph.saved_model import write
 
 WEIGHTS, OFFSET = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), np.array([10.0, 20.0], np.float32)
@@ -135,3 +136,22 @@ def test_the_same_bytes_each_time(written, tmp_path):
     assert (again / data).read_bytes() == (written / data).read_bytes()
     first, second = ((d / FILE).stat().st_size for d in (written, again))
     assert abs(first - second) < 100  # functions are numbered over the whole process
+
+
+def test_what_must_run_keeps_its_order_where_a_call_is_put_in():
+    """A protobuf's map has another order in each process, and so would the file's bytes."""
+    variables = [tf.Variable(float(i)) for i in range(200)]
+
+    @tf.function
+    def inner(x):
+        return sum((v.read_value() for v in variables), x)
+
+    outer = tf.function(lambda x: inner(x) * 2.0).get_concrete_function(tf.TensorSpec([], tf.float32))
+    functions = {f.signature.name: f for f in outer.graph.as_graph_def().library.function}
+    (called,) = functions.values()
+    order = [called.control_ret[key] for key in called.signature.control_output]
+    assert len(order) == 200
+    whole = outer.function_def
+    functions[whole.signature.name] = whole
+    function_calls.inline_once(functions, [whole.signature.name])
+    assert [whole.control_ret[key] for key in whole.signature.control_output] == order

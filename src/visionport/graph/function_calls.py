@@ -55,7 +55,8 @@ def put(called, call, function) -> None:
         return f"{'^' * name.startswith('^')}{names[node]}{colon}{rest}"
 
     outputs = [outer(called.ret[a.name]) for a in called.signature.output_arg]
-    controls = [f"^{names[n]}" for n in called.control_ret.values()]
+    # In the signature's order: a protobuf's map has another one in each process.
+    controls = [f"^{names[called.control_ret[key]]}" for key in called.signature.control_output]
     results = {f"{call.name}:output:{i}": [end] for i, end in enumerate(outputs)} | {f"^{call.name}": controls}
     for node in called.node_def:
         node.name = names[node.name]
@@ -66,7 +67,7 @@ def put(called, call, function) -> None:
         node.input[:] = [e for e in ends if e[0] != "^"] + sorted({e for e in ends if e[0] == "^"})
     for key, end in [*function.ret.items()]:
         function.ret[key] = results.get(end, [end])[0]
-    ends = [key for key, node in function.control_ret.items() if node == call.name]
+    ends = [key for key in function.signature.control_output if function.control_ret[key] == call.name]
     for key in ends:
         del function.control_ret[key]
         function.signature.control_output.remove(key)
