@@ -23,6 +23,7 @@ from visionport.config.official import tasks as official_tasks
 from visionport.config.pipeline import common as pipeline
 from visionport.errors import UnsupportedError
 from visionport.formats import format_of
+from visionport.formats.onnx.options import OnnxOptions
 from visionport.formats.opencv_options import OpencvOptions
 from visionport.formats.options import declared
 from visionport.formats.saved_model_options import SavedModelOptions
@@ -305,6 +306,7 @@ TABLES = {
     "official_backbones": official_backbones,
     "official_decoders": official_decoders,
     "tflite_options": format_options(TfliteOptions),
+    "onnx_options": format_options(OnnxOptions),
     "opencv_options": format_options(OpencvOptions),
     "saved_model_options": format_options(SavedModelOptions),
     "extractors": extractors,

@@ -20,6 +20,7 @@ FILES = [
     "frozen_inference_graph.pb",
     "labels.txt",
     "manifest.json",
+    "model.onnx",
     "model.tflite",
     "pipeline.config",
     "report.html",
@@ -29,7 +30,7 @@ FILES = [
     "saved_model/variables/variables.index",
     "verify.json",
 ]
-ARTIFACTS = ("saved_model", "frozen_inference_graph.pb", "model.tflite")
+ARTIFACTS = ("saved_model", "frozen_inference_graph.pb", "model.tflite", "model.onnx")
 
 
 def visionport(*arguments: object, cwd: Path | None = None, **environment: str) -> CompletedProcess[str]:

@@ -19,9 +19,10 @@ FORBIDDEN = {
     "ops": ROOMS - {"ops", "config"},
     "config": ROOMS - {"config"},
     "checkpoint": ROOMS - {"checkpoint", "config"},
-    "models": ARTIFACTS | {"tflite", "graph"},
-    "inputs": ARTIFACTS | {"models", "tflite", "graph"},
-    "graph": ARTIFACTS | {"models", "tflite"},
+    "models": ARTIFACTS | {"tflite", "onnx", "graph"},
+    "inputs": ARTIFACTS | {"models", "tflite", "onnx", "graph"},
+    "graph": ARTIFACTS | {"models", "tflite", "onnx"},
+    "onnx": {"formats", "tasks", "models", "report", "conversion", "serving", "batch"},
     "tflite": {"formats", "tasks", "models", "report", "conversion", "serving", "batch"},
     "tasks": {"formats", "models", "report", "conversion", "serving", "batch"},
     "formats": {"report", "conversion", "serving", "batch"},
@@ -35,7 +36,7 @@ ALLOWED = {
 }
 READERS = ("visionport.config.pipeline", "visionport.config.official")  # which files they read, a model may not know
 
-HEAVY = {"tensorflow", "keras", "absl", "ai_edge_litert", "apache_beam", "pyarrow"}
+HEAVY = {"tensorflow", "keras", "absl", "ai_edge_litert", "apache_beam", "pyarrow", "onnx", "onnxruntime"}
 BEAM = "visionport.batch.transforms"  # whose classes are Beam's, and which is imported with it alone
 HEAVY_HOMES = {"ops", "models"}  # plain TensorFlow functions; all else imports it inside the functions that need it
 
@@ -43,7 +44,7 @@ HEAVY_HOMES = {"ops", "models"}  # plain TensorFlow functions; all else imports 
 # and what knows TFLite's own detection op or the old exporters' graphs, whose names these are.
 DETECTIONS = ("visionport.models.", "visionport.tasks.detection.", "visionport.formats.tflite.ssd")
 DETECTIONS += ("visionport.formats.tflite.center_net", "visionport.formats.opencv", "visionport.formats.tflite.options")
-DETECTIONS += ("visionport.formats.tflite.reference",)
+DETECTIONS += ("visionport.formats.tflite.reference", "visionport.formats.heads")
 DETECTIONS += ("visionport.tflite.", "visionport.graph.sources", "visionport.scripts.")
 MODELS = ("Ssd", "FasterRcnn", "CenterNet")  # whose classes nobody else may branch on
 

@@ -25,7 +25,11 @@ FLEXBUFFER_VALUES, FLEXBUFFER_DEPTH = 10_000, 16  # parts may be shared, so that
 PACKED_FILES = 1_000  # behind a TFLite file; there is one label list, or one a language
 PACKED_TEXT = 16 * MEBIBYTE  # of one label list, unpacked: 22,000 classes of ImageNet have 0.5 MB
 
-# A TFLite file of unknown origin is tried in a process of its own.
+# ONNX files. Protobuf ends at 2 GiB; networks have some thousand operations.
+ONNX_BYTES = 2 * GIBIBYTE
+ONNX_NODES = 200_000  # those of branches too
+
+# A TFLite or ONNX file of unknown origin is tried in a process of its own.
 TRIAL_MEMORY = 8 * GIBIBYTE  # address space besides the file's own bytes
 EXPENDABLE = "VISIONPORT_EXPENDABLE"  # set in the environment of a process that is there for one artifact alone
 TRIAL_SECONDS = 8  # of the CPU for a small file, and a second for each MEBIBYTE of it more

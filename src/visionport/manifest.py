@@ -129,6 +129,14 @@ def schema() -> dict[Any, Any]:
     }
 
 
+def check_told(content: Any) -> None:
+    """Raises InputError for what an artifact cannot truly say of how it is asked; see formats/base.py: told."""
+    known = schema()
+    (artifact,) = known["artifacts"]
+    kinds: dict[Any, Any] = {name: known[name] for name in ("model", "preprocessing", "side_inputs?")}
+    check(content, kinds | {"reading": artifact["reading"], "labels?": [str], ...: anything})
+
+
 def anything(value: Any, where: str) -> None:
     pass
 

@@ -14,7 +14,7 @@ import numpy as np
 from visionport import filetypes, manifest
 from visionport.errors import ArtifactError, InputError, OptionError, OutputError, nearest
 from visionport.filetypes import PICTURE, check_name, kind_of_file, open_file, read_file
-from visionport.formats import format_of
+from visionport.formats import FORMATS, format_of
 from visionport.formats.base import Asker, SignatureInfo
 from visionport.inputs import pictures, side_inputs
 from visionport.inputs.types import INPUT_TYPES, split_name
@@ -99,8 +99,8 @@ class Predictor:
 def check_answer(path: Path, task: Task, answer: Answer) -> None:
     if any(name not in answer for name in task.outputs):
         raise OptionError(
-            f"{path} gives no {task.noun}: its outputs are those of --tflite-head raw or decoded, or of another "
-            "kind of model. `visionport inspect` shows them."
+            f"{path} gives no {task.noun}: its outputs are those of --tflite-head or --onnx-head raw or decoded, or "
+            "of another kind of model. `visionport inspect` shows them."
         )
     for name in task.outputs:
         value = np.asarray(answer[name])
@@ -126,7 +126,8 @@ def load(
     allow_unsafe_ops: bool = False,
     threads: int | None = None,
 ) -> Predictor:
-    """An artifact, ready to be asked: an export directory, one of its artifacts, or any TFLite detector.
+    """An artifact, ready to be asked: an export directory, one of its artifacts, an ONNX file of ours wherever it lies,
+    or any TFLite detector.
 
     format: which artifact of a directory; the first by default. side_inputs: an .npz with what the model takes besides
     the picture, for all pictures; zeros by default. signature: by which of the artifact's signatures it is asked; the
@@ -138,14 +139,19 @@ def load(
     such signature.
     """
     found = find_artifact(path, format)
-    if found.folder is None:
+    if found.folder is None and not found.artifact:
         predictor = load_alone(found.path, side_inputs, threads)
     else:
         if not allow_unsafe_ops:
             format_of(found.artifact["format"]).check_foreign(found.path)
         sides = read_sides(side_inputs, found.content)
-        asker = manifest.open_artifact(found.folder, found.content, found.artifact, found.task, sides, threads)
-        labels = read_labels(found.folder, found.content.get("model", {}).get("label_id_offset", 1))
+        folder = found.folder or found.path.parent
+        asker = manifest.open_artifact(folder, found.content, found.artifact, found.task, sides, threads)
+        first = found.content.get("model", {}).get("label_id_offset", 1)
+        if found.folder is None:
+            labels = named_labels(found.content.get("labels", ()), first)
+        else:
+            labels = read_labels(found.folder, first)
         predictor = Predictor(path=found.path, format=found.artifact["format"], labels=labels, asker=asker)
     if signature is None:
         return predictor
@@ -156,7 +162,7 @@ def load(
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """An artifact that is not yet opened. folder: its export; None of a TFLite file that lies in none."""
+    """An artifact that is not yet opened. folder: its export; None of a file that lies in none."""
 
     path: Path
     task: Task
@@ -166,7 +172,7 @@ class Found:
 
 
 def find_artifact(path: str | os.PathLike, format: str | None = None) -> Found:
-    """What `load` opens, as its manifest tells; raises what that raises."""
+    """What `load` opens, as its manifest tells, or the file itself; raises what that raises."""
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such artifact or export directory.")
@@ -177,6 +183,9 @@ def find_artifact(path: str | os.PathLike, format: str | None = None) -> Found:
         if format not in (None, "tflite"):
             raise OptionError(f"--format {format}: {path} is a TFLite file. Leave it out.")
         return Found(path=path, task=task_of("detection"))
+    of_export = folder and (path == folder or artifacts_at(path, folder, manifest.read(folder)))
+    if not of_export and (told := told_by(path, format)):
+        return told
     if folder is None:
         kind = kind_of_file(path)
         is_ = f" is {kind}, and there is" if kind else ":"
@@ -191,6 +200,23 @@ def find_artifact(path: str | os.PathLike, format: str | None = None) -> Found:
         raise ArtifactError(f"{file} is named by {folder / MANIFEST} but is not there. Export again.")
     task = task_of(content.get("model", {}).get("task", "detection"))
     return Found(path=file, task=task, folder=folder, content=content, artifact=chosen)
+
+
+def told_by(path: Path, format: str | None = None) -> Found | None:
+    """An artifact that itself tells how it is asked, wherever it lies; None for any other."""
+    kind = next((name for name in FORMATS if path.is_file() and format_of(name).recognises(path)), "")
+    content = None if not kind or format_of(kind).missing_package() else format_of(kind).told(path)
+    if content is None:
+        return None
+    if format not in (None, kind):
+        raise OptionError(f"--format {format}: {path} is of the format {kind}. Leave it out.")
+    try:
+        manifest.check_told(content)
+    except InputError as e:
+        raise ArtifactError(f"{path}: what it says of itself is damaged: {e}") from None
+    artifact = {"format": kind, "path": path.name, "reading": content["reading"]}
+    task = task_of(content["model"].get("task", "detection"))
+    return Found(path=path, task=task, content=content, artifact=artifact)
 
 
 def check_signature(path: Path, name: str, known: Iterable[str]) -> None:
@@ -268,6 +294,11 @@ def read_labels(folder: Path, first: int = 1) -> dict[int, str]:
         lines = read_file(path, limit=MOST_LABELS).decode("utf-8").splitlines() if path.is_file() else []
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8, so the classes' names cannot be read. Export again.") from None
+    return named_labels(lines, first)
+
+
+def named_labels(lines: Sequence[str], first: int) -> dict[int, str]:
+    """Class number -> name, of the lines of labels.txt."""
     return {i: name for i, name in enumerate(lines, first) if name != "???"}
 
 

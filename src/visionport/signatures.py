@@ -1,7 +1,7 @@
 """Signatures: one for each input type, all around the model's one function."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,18 +29,51 @@ def sign(
     batch: a number, or None for any. image_size: (height, width) of the images to come, or None for any. input_name:
     what their input is called, where it is not what the reference calls it.
     """
-    return [_sign(model, given, batch, image_size or (None, None), input_name) for given in check_names(inputs)]
+    return [_sign(model, given, batch, image_size, input_name) for given in check_names(inputs)]
 
 
-def _sign(model, given, batch, image_size, chosen_name):
+def sign_anew(
+    model, given: str, answer: Callable, *, batch: int | None = None, image_size=None, input_name: str = ""
+) -> Signature:
+    """A signature of the same inputs around another function of what `Model.infer` takes; that is traced in it."""
+    return _sign(model, given, batch, image_size, input_name, answer)
+
+
+def infer(answer: Callable, model, more: Mapping[str, Any]) -> Callable:
+    """`answer` with the values of the model's side inputs and of `more` by their order alone."""
+
+    def function(images, true_shapes, *values):
+        count = len(model.side_inputs)
+        return answer(images, true_shapes, *values[:count], **dict(zip(more, values[count:], strict=True)))
+
+    return function
+
+
+def sign_preprocessed(model, answer: Callable, *, batch: int | None = None, input_name: str) -> Signature:
+    """The same of preprocessed images [b, H, W, c] that no padding is in."""
+    import tensorflow as tf
+
+    def signature(images, *values):
+        shape = tf.shape(images)
+        found = answer(images, tf.tile(shape[None, 1:], tf.stack([shape[0], 1])), *values)
+        return {k: v for k, v in found.items() if k not in model.of_pictures}
+
+    spec = tf.TensorSpec((batch, *model.input_size), tf.float32, name=input_name)
+    sides = [tf.TensorSpec(i.shape, i.dtype, i.name) for i in model.side_inputs]
+    function = tf.function(signature, autograph=False).get_concrete_function(spec, *sides)
+    names = tuple(i.name for i in model.side_inputs)
+    return Signature(name="tflite", kind="tflite", input_name=input_name, function=function, more=names)
+
+
+def _sign(model, given, batch, image_size, chosen_name, answer=None):
     import tensorflow as tf
 
     name, called = split_name(given)
     kind = type_of(model.config, name)
-    shape = (batch, *model.input_size) if kind.preprocessed else kind.shape(batch, image_size)
+    shape = (batch, *model.input_size) if kind.preprocessed else kind.shape(batch, image_size or (None, None))
     more = more_specs(name, batch)
     try:
-        detect = model.trace(more)
+        detect = infer(answer, model, more) if answer else model.trace(more)
     except UnsupportedError as e:
         raise UnsupportedError(f"--input {name}: {e} Take image_tensor.") from e
     preprocess = functools.partial(model.preprocess, source=name)

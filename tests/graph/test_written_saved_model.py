@@ -140,7 +140,7 @@ def test_the_same_bytes_each_time(written, tmp_path):
 
 def test_what_must_run_keeps_its_order_where_a_call_is_put_in():
     """A protobuf's map has another order in each process, and so would the file's bytes."""
-    variables = [tf.Variable(float(i)) for i in range(200)]
+    variables = [tf.Variable(tf.constant(float(i))) for i in range(200)]
 
     @tf.function
     def inner(x):

@@ -20,6 +20,7 @@ GROUPS = {
         --input-type --allow-select-tf-ops --allow-custom-ops --to --include --resume""",
     "TFLite": """--tflite-nms --max-detections --tflite-keypoints --tflite-input --tflite-head --detections-per-class
         --classes-per-detection --tflite-outputs --score-threshold""",
+    "ONNX": "--onnx-head --onnx-preprocessing --opset",
     "Quantisation": "--quantize --calibration --quantize-exclude --mean --std",
     "Models": "--name --model-config-file --model-config-poll --model-root --label --versions --poll",
     "Network": "--host --rest-port --grpc-port --cors --ssl-cert --ssl-key --ssl-client-ca --token-file --grace",

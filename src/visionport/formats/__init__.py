@@ -14,6 +14,7 @@ FORMATS = {
     "saved_model": "visionport.formats.saved_model",
     "frozen_graph": "visionport.formats.frozen_graph",
     "tflite": "visionport.formats.tflite.format",
+    "onnx": "visionport.formats.onnx.format",
     "opencv": "visionport.formats.opencv",
 }
 BY_OPTION = {"opencv": "--opencv"}  # asked for by an option of their own, beside the format that they need

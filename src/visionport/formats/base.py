@@ -266,6 +266,13 @@ class Format(abc.ABC):
     def check_foreign(self, path: Path) -> None:  # noqa: B027 (most formats hold numbers only)
         """Raises for an artifact that may not be one of ours, where opening or running it is not safe."""
 
+    def told(self, path: Path) -> Mapping[str, Any] | None:
+        """What the artifact itself tells of how it is asked; None where it tells nothing.
+
+        model, preprocessing, reading and side_inputs as a manifest has them, and labels, the lines of labels.txt.
+        """
+        return None
+
     def missing_package(self) -> str:
         """What must be installed to open it, in words; "" where it can be opened here."""
         return ""

@@ -3,9 +3,10 @@
 from visionport.graph import edit
 
 
-def freeze_function(function, inputs: dict[str, str]):
-    """A GraphDef without variables, functions or calls.
+def freeze_function(function, inputs: dict[str, str], *, lower: bool = True):
+    """A GraphDef without variables and calls.
 
+    lower: without functions too, branches being nodes that switch; otherwise a branch is a function of the library.
     function: a concrete function with a dict of outputs, each of which becomes a node of its key's name. inputs: names
     of its arguments -> names of the placeholders.
     """
@@ -14,10 +15,12 @@ def freeze_function(function, inputs: dict[str, str]):
     # The halves of convert_variables_to_constants_v2, without its end: a function of the graph, and with it four copies
     # of the weights.
     data = convert_to_constants._FunctionConverterDataInEager(
-        func=function, lower_control_flow=True, aggressive_inlining=False
+        func=function, lower_control_flow=lower, aggressive_inlining=not lower
     )
     graph, variables = convert_to_constants._replace_variables_by_constants(data)
-    del data, graph.library.function[:]
+    del data
+    if lower:
+        del graph.library.function[:]
     captured = {id(t) for i, t in enumerate(function.graph.internal_captures) if i in variables}
     sources = [t.op.name for t in function.inputs if id(t) not in captured]
     edit.prune(graph, [*sources, *(t.op.name for t in function.outputs)])

@@ -39,7 +39,7 @@ def inspect(
     params_override: str | Sequence[str] = (),
     image_size: tuple[int, int] | None = None,
 ) -> Inspection:
-    """What a checkpoint, a TFLite file, a SavedModel or a graph holds.
+    """What a checkpoint, a TFLite or ONNX file, a SavedModel or a graph holds.
 
     config, or experiment, config_files and params_override of Official Vision: does the checkpoint fit this config?
     Then `fits` says so, and `problems` what does not. image_size: (height, width) of Official Vision's network.
@@ -58,6 +58,10 @@ def inspect(
         from visionport.tflite import description
 
         return Inspection(facts=description.describe_tflite(path), render=tflite.render)
+    if kind == "ONNX file":
+        from visionport.inspection import onnx
+
+        return Inspection(facts=onnx.describe(path), render=onnx.render)
     if kind:
         from visionport.inspection import graph
 
@@ -75,6 +79,7 @@ def inspect(
 def kind_of(path: Path) -> str:
     """What an artifact is; "" for a checkpoint."""
     from visionport.graph.sources import SAVED_MODEL
+    from visionport.onnx.contents import is_onnx
 
     if path.suffix == ".tflite" and path.is_file():
         return "TFLite file"
@@ -84,4 +89,9 @@ def kind_of(path: Path) -> str:
         with path.open("rb") as file:
             if file.read(8)[4:] == b"TFL3":
                 return "TFLite file"
-    return "graph" if path.suffix in (".pb", ".pbtxt", ".meta") and path.is_file() else ""
+    if path.is_file() and (path.suffix == ".onnx" or (path.suffix not in GRAPHS and is_onnx(path))):
+        return "ONNX file"
+    return "graph" if path.suffix in GRAPHS and path.is_file() else ""
+
+
+GRAPHS = (".pb", ".pbtxt", ".meta")

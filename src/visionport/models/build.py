@@ -29,7 +29,8 @@ class Model:
     side_inputs: what goes to `predict` and `detect` behind that, a tensor each; most models have none.
     predict: what preprocess gives -> dict of raw answers (see models/ssd/architecture.py: predict).
     heads: `predict` as a concrete function, where some variables are frozen, to train the others; else None.
-    detect: the same -> dict of the reference's outputs, float32; a concrete function, traced once.
+    infer: the same, and by name what `trace` takes more -> dict of the reference's outputs, float32; to be traced.
+    detect: that as a concrete function, traced once.
     answer: preprocessed images [b, H, W, c] that no padding is in -> the same outputs; to be traced.
     reading: how these are to be read, as a manifest records it and the task's `answer` takes it.
     of_pictures: outputs that tell of the pictures, so that preprocessed images do not have them.
@@ -44,6 +45,7 @@ class Model:
     side_inputs: tuple[SideInput, ...]
     predict: Callable
     heads: Any
+    infer: Callable
     detect: Any
     answer: Callable
     reading: Mapping[str, Any]
@@ -68,6 +70,8 @@ def build(
     """
     import tensorflow as tf
 
+    from visionport.ops import portable
+
     meta = meta_of(config)
     with about(config):
         params = params_for(config, checkpoint, frozen=selection.frozen)
@@ -86,20 +90,21 @@ def build(
         with about(config), fitting(params, config, checkpoint):
             heads = tf.function(predict, autograph=False).get_concrete_function(*specs)
 
-    def detect(images, true_shapes, *side, **more):
-        prediction = (heads or predict)(images, true_shapes, *side)
+    def infer(images, true_shapes, *side, **more):
+        raw = predict if portable.PORTABLE.get() else heads or predict
+        prediction = raw(images, true_shapes, *side)
         outputs = meta.postprocess(config.model, scope, prediction, images, true_shapes, **more)
         return meta.exported(config, outputs)
 
     def answer(images):
         shape = tf.shape(images)
-        return detect(images, tf.tile(shape[None, 1:], tf.stack([shape[0], 1])))
+        return infer(images, tf.tile(shape[None, 1:], tf.stack([shape[0], 1])))
 
     @functools.cache
     def traced(more: tuple[tuple[str, Any], ...]):
         def function(images, true_shapes, *values):
             side, last = values[: len(side_inputs)], values[len(side_inputs) :]
-            return detect(images, true_shapes, *side, **dict(zip(dict(more), last, strict=True)))
+            return infer(images, true_shapes, *side, **dict(zip(dict(more), last, strict=True)))
 
         return tf.function(function, autograph=False).get_concrete_function(*specs, *dict(more).values())
 
@@ -118,6 +123,7 @@ def build(
         side_inputs=side_inputs,
         predict=predict,
         heads=heads,
+        infer=infer,
         detect=concrete,
         answer=answer,
         reading=meta.reading(config),

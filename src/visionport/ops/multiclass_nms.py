@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from visionport.ops import boxes as box_ops
+from visionport.ops import portable
 
 # Detections are looked for among the best so many pairs of anchor and class, or anchors, first: nearly always enough.
 PAIRS = 5000
@@ -59,6 +60,13 @@ def tiled(boxes, scores, limits: Limits) -> Detections:
     boxes: float32 [b, n, 1 or classes, 4], 0 or more; scores: float32 [b, n, classes]. n and classes are known. A box
     of four zeros is none. Reference: _generate_detections_v2_class_aware.
     """
+    if portable.PORTABLE.get():
+        if limits.overlap < HALF:
+            portable.refuse(
+                f"what nms_version v2 does at nms_iou_threshold {limits.overlap:g}",
+                "set one of 0.5 or more, or take v1.",
+            )
+        return fill(portably(boxes, scores, limits, from_threshold=True)[0], scores.shape[2])
     near, complete = preselect(boxes, scores, limits)
     first = greedy(near, limits)
     final = tf.reduce_all(complete | (first.count >= limits.size))
@@ -162,6 +170,8 @@ def suppress_sorted(boxes, scores, size: int, overlap: float):
     boxes: float32 [b, n, 4], those of four zeros are none; scores: float32 [b, n], the best first; n is known.
     Reference: official/vision/ops/nms.py, sorted_non_max_suppression_padded.
     """
+    if portable.PORTABLE.get():
+        return suppress_sorted_portably(boxes, scores, size, overlap)
     real = tf.reduce_any(boxes > 0, -1)
     if overlap > HALF:  # nothing of tiles shows
         return suppress_plain(boxes, scores, real, size, overlap)
@@ -169,6 +179,17 @@ def suppress_sorted(boxes, scores, size: int, overlap: float):
     limits = Limits(score=0.0, overlap=overlap, size=size, top_k=boxes.shape[1])
     found = greedy(Candidates(boxes, scores, tf.zeros_like(ranks), ranks, real), limits)
     return found.scores, found.boxes
+
+
+def suppress_sorted_portably(boxes, scores, size: int, overlap: float):
+    """The same by ops/portable.py, with the places in place of the scores."""
+    if overlap < HALF:
+        portable.refuse(f"what an nms_iou_threshold of {overlap:g} among proposals does", "set one of 0.5 or more.")
+    n = boxes.shape[1]
+    places = tf.zeros_like(scores) + np.arange(n, 0, -1, dtype=np.float32)
+    limits = Limits(score=0.0, overlap=overlap, size=size, top_k=n)
+    found, at = portably(boxes[:, :, None], places[..., None], limits, from_threshold=True)
+    return tf.where(found.scores > 0, tf.gather(scores, at, batch_dims=1), 0.0), found.boxes
 
 
 def suppress_plain(boxes, scores, real, size: int, overlap: float):
@@ -209,6 +230,14 @@ def class_agnostic(boxes, scores, limits: Limits) -> Detections:
 
     Reference: _generate_detections_v2_class_agnostic.
     """
+    if portable.PORTABLE.get():
+        kinds = tf.argmax(scores, 2, tf.int32)
+        anchors = tf.broadcast_to(tf.range(tf.shape(kinds)[1]), tf.shape(kinds))
+        chosen = portable.take(boxes, anchors, kinds)[:, :, None]
+        best = tf.reduce_max(scores, 2, keepdims=True)
+        found, at = portably(chosen, best, limits, from_threshold=True)
+        kept = tf.range(limits.size)[None] < found.count[:, None]
+        return found._replace(classes=tf.where(kept, tf.gather(kinds, at, batch_dims=1), 0))
     best, kinds = tf.math.top_k(scores, 1)
     found, anchors = tf.math.top_k(best[..., 0], min(limits.top_k, scores.shape[1]))
     kinds = tf.gather(kinds[..., 0], anchors, batch_dims=1)
@@ -240,6 +269,12 @@ def per_class(boxes, scores, limits: Limits, sigma: float | None = None) -> Dete
     boxes: float32 [b, n, 1 or classes, 4]; scores: float32 [b, n, classes]; sigma: of soft NMS, None or 0 for none.
     Reference: _generate_detections_v1, whose empty rows have the class's best box.
     """
+    if portable.PORTABLE.get():
+        if sigma:
+            portable.refuse("soft NMS", "set soft_nms_sigma: null.")
+        found, _ = portably(boxes, scores, limits)
+        kept = tf.range(limits.size)[None] < found.count[:, None]
+        return fill(found, scores.shape[2])._replace(scores=tf.where(kept, found.scores, -1.0))
     near_boxes, near, level = best_anchors(boxes, scores, limits)
     first = operate(near_boxes, tf.transpose(near, [0, 2, 1]), level, limits, sigma)
     complete = level <= np.float32(limits.score)
@@ -254,6 +289,28 @@ def per_class(boxes, scores, limits: Limits, sigma: float | None = None) -> Dete
     found = first if scores.shape[1] <= min(PRESELECT, limits.top_k) else tf.cond(final, lambda: first, whole)
     kept = tf.range(limits.size)[None] < found.count[:, None]
     return fill(found, scores.shape[2])._replace(scores=tf.where(kept, found.scores, -1.0))
+
+
+def portably(boxes, scores, limits: Limits, *, from_threshold: bool = False):
+    """Of ops/portable.py: the detections, empty rows all 0, and their anchors [b, m].
+
+    from_threshold: boxes are suppressed from an overlap at the threshold on, and those of four zeros are none.
+    """
+    overlap = limits.overlap
+    if from_threshold:
+        overlap = float(np.nextafter(np.float32(overlap), np.float32(0)))
+        scores = tf.where(tf.reduce_any(boxes > 0, -1), scores, portable.NEVER)
+    found = portable.select(
+        boxes, scores, portable.Limits(limits.size, limits.size, overlap, limits.score, limits.top_k)
+    )
+    kept = found.scores > -1
+    detections = Detections(
+        boxes=tf.where(kept[..., None], portable.take(boxes, found.anchors, found.classes), 0.0),
+        scores=tf.where(kept, found.scores, 0.0),
+        classes=found.classes,
+        count=tf.reduce_sum(tf.cast(kept, tf.int32), 1),
+    )
+    return detections, found.anchors
 
 
 def best_anchors(boxes, scores, limits: Limits):
@@ -312,6 +369,8 @@ def operate(boxes, scores, level, limits: Limits, sigma, anchors=None) -> Detect
 
 def combined(boxes, scores, limits: Limits) -> Detections:
     """`batched`: no limit of candidates. Reference: _generate_detections_batched."""
+    if portable.PORTABLE.get():
+        return portably(boxes, scores, limits._replace(top_k=None))[0]
     found = tf.image.combined_non_max_suppression(
         boxes, scores, limits.size, limits.size, limits.overlap, limits.score, clip_boxes=False
     )
@@ -328,6 +387,7 @@ def relational(boxes, scores, limits: Limits, refinements: int = 2) -> Detection
     boxes: float32 [b, classes, n, 4]; scores: float32 [b, classes, n]. Classes and count come as float32; of empty rows
     the class is -1. Of equal scores the last one is kept. Reference: _generate_detections_v3.
     """
+    portable.refuse("what nms_version v3 does", "take v2 or v1.")
     real = scores > limits.score
     boxes, scores = tf.where(real[..., None], boxes, 0.0), tf.where(real, scores, -1.0)
     classes, n = scores.shape[1:]

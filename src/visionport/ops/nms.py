@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from visionport.config import Nms
 from visionport.ops import boxes as box_ops
+from visionport.ops import portable
 
 # Before all candidates are suppressed against each other, the best PRESELECT anchors are: nearly always enough for the
 # detections wanted, and ten times cheaper with a score threshold near 0. Where they are not enough, all are taken.
@@ -20,6 +21,8 @@ def batch(nms: Nms, boxes, scores, window, fields):
     and each field [b, m, ...]. m is nms.max_total; rows past `count` are 0.
     Reference: core/post_processing.py, batch_multiclass_non_max_suppression.
     """
+    if portable.PORTABLE.get():
+        return _portable(nms, boxes, scores, window, fields)
     if nms.combined:
         return _combined(nms, boxes, scores, window)
     elements = (boxes, scores, window, fields)
@@ -134,6 +137,39 @@ def _combined(nms, boxes, scores, window):
         "classes": found.nmsed_classes,
         "count": found.valid_detections,
     }
+
+
+def _portable(nms, boxes, scores, window, fields):
+    """See ops/portable.py."""
+    if nms.soft_sigma:
+        portable.refuse("soft NMS", "set soft_nms_sigma: 0.")
+
+    def has_area(found, images):
+        return box_ops.area(box_ops.clip(found, tf.gather(window, images))) > 0
+
+    keep = None if nms.combined else has_area
+    if nms.class_agnostic:
+        best = tf.argmax(scores, 2, tf.int32)
+        anchors = tf.broadcast_to(tf.range(tf.shape(best)[1]), tf.shape(best))
+        candidates = portable.take(boxes, anchors, best)[:, :, None], tf.reduce_max(scores, 2, keepdims=True)
+        limits = portable.Limits(nms.max_total, nms.max_total, nms.iou_threshold, nms.score_threshold)
+        found = portable.select(*candidates, limits, keep)
+        found = found._replace(classes=tf.gather(best, found.anchors, batch_dims=1))
+    else:
+        limits = portable.Limits(nms.max_per_class, nms.max_total, nms.iou_threshold, nms.score_threshold)
+        found = portable.select(boxes, scores, limits, keep)
+    valid = found.scores > -1
+    chosen = box_ops.clip(portable.take(boxes, found.anchors, found.classes), window[:, None])
+    if nms.change_coordinate_frame:
+        low, size = window[:, None, :2], window[:, None, 2:] - window[:, None, :2]
+        chosen = (chosen - tf.tile(low, [1, 1, 2])) / tf.tile(size, [1, 1, 2])
+    out = {"boxes": chosen, "scores": found.scores, "classes": tf.cast(found.classes, tf.float32)}
+    if not nms.combined:
+        out |= {k: tf.gather(v, found.anchors, batch_dims=1) for k, v in fields.items()} | {"anchors": found.anchors}
+    for name, value in out.items():
+        rows = tf.reshape(valid, [-1, nms.max_total, *[1] * (len(value.shape) - 2)])
+        out[name] = tf.where(rows, value, tf.zeros_like(value))
+    return out | {"count": tf.reduce_sum(tf.cast(valid, tf.int32), 1)}
 
 
 def _take(boxes, anchors, classes):

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from visionport.config import BatchNorm, Hyperparams
 from visionport.errors import UnsupportedError, nearest
+from visionport.ops import portable
 
 ACTIVATIONS = {
     "none": lambda x: x,
@@ -267,7 +268,8 @@ def upsample2(x):
 
 def upsample(x, factor: int):
     """Nearest-neighbour upsampling: float32 [b, h, w, c] -> [b, factor h, factor w, c]."""
-    if FOR_TFLITE.get():  # its BROADCAST_TO takes forty times as long, and is no op of accelerators
+    # TFLite's BROADCAST_TO takes forty times as long, and is no op of accelerators.
+    if FOR_TFLITE.get() or portable.PORTABLE.get():
         return tf.raw_ops.ResizeNearestNeighbor(images=x, size=factor * tf.shape(x)[1:3])
     b, h, w, c = (d if d is not None else tf.shape(x)[i] for i, d in enumerate(x.shape))
     x = tf.broadcast_to(tf.reshape(x, (b, h, 1, w, 1, c)), (b, h, factor, w, factor, c))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from visionport import trials
 from visionport.config.labels import write_labels
 from visionport.filetypes import TENSORFLOW_LITE, kind_of_file
 from visionport.formats.base import Asker, Format, Network, Reading, SignatureInfo, Tensor, rounds
@@ -78,7 +79,7 @@ class Tflite(Format):
         return architecture_of(model.config).reading(model.config, options)
 
     def open(self, path: Path, reading: Reading, threads: int | None = None) -> TfliteRunner:
-        if not trial.is_expendable():
+        if not trials.is_expendable():
             trial.try_file(path.read_bytes(), str(path))
         return TfliteRunner(path, str(path), reading.outputs, reading.probes, threads=threads)
 

@@ -1,0 +1,1 @@
+"""The ONNX format: options, runner, and what writes and opens it."""

@@ -1,0 +1,1 @@
+"""Any inference graph as an ONNX file, and any ONNX file: converted, read, tried."""
