@@ -30,12 +30,16 @@ Picture = str | os.PathLike | np.ndarray  # a file, or uint8 [h, w, 3], RGB
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """An artifact that answers about pictures. Call it with a picture, or with a list of them."""
+    """An artifact that answers about pictures. Call it with a picture, or with a list of them.
+
+    types: the input types of its signatures that have names of their own.
+    """
 
     path: Path
     format: str
     labels: Mapping[int, str]
     asker: Asker = field(repr=False)
+    types: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -152,12 +156,13 @@ def load(
             labels = named_labels(found.content.get("labels", ()), first)
         else:
             labels = read_labels(found.folder, first)
-        predictor = Predictor(path=found.path, format=found.artifact["format"], labels=labels, asker=asker)
+        named = map(split_name, found.content.get("options", {}).get("inputs", ()))
+        types = {name: kind for kind, name in named if name}
+        kind = found.artifact["format"]
+        predictor = Predictor(path=found.path, format=kind, labels=labels, asker=asker, types=types)
     if signature is None:
         return predictor
-    named = map(split_name, found.content.get("options", {}).get("inputs", ()))
-    types = {name: kind for kind, name in named if name}
-    return dataclasses.replace(predictor, asker=with_signature(predictor, signature, types))
+    return dataclasses.replace(predictor, asker=with_signature(predictor, signature))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,13 +231,13 @@ def check_signature(path: Path, name: str, known: Iterable[str]) -> None:
         )
 
 
-def with_signature(predictor: Predictor, name: str, types: Mapping[str, str]) -> Asker:
-    """The Asker by another signature of its artifact. types: the input types of signatures with names of their own."""
+def with_signature(predictor: Predictor, name: str) -> Asker:
+    """The Asker by another signature of its artifact. Raises OptionError where nothing tells how it takes pictures."""
     asker, known = predictor.asker, predictor.signatures
     check_signature(predictor.path, name, known)
     if name == asker.reading.signature:
         return asker
-    kind = types.get(name) or name
+    kind = predictor.types.get(name) or name
     if kind not in INPUT_TYPES:
         raise OptionError(
             f"--signature {name}: nothing tells how pictures go into it. One of the input types' can be asked."

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -24,9 +25,10 @@ import pytest
 from environments import library, run
 from google.protobuf import text_format
 from PIL import Image
+from places import ROOT
 from servers import build_half_plus, serving
 
-from visionport import Options, export, prediction
+from visionport import prediction
 from visionport.commands.serve import serve
 from visionport.errors import OptionError, VisionportError
 from visionport.inputs import pictures
@@ -36,16 +38,6 @@ from visionport.serving.server import Settings, check_packages, warn
 
 MODEL = "/v1/models/half"
 LABELS = ("--label", "half:old=1", "--label", "half:new=2")
-
-
-@pytest.fixture(scope="module")
-def digits_export(tmp_path_factory, digits):
-    """The digits detector: a SavedModel that takes pixels, encoded pictures and tf.Examples, and a TFLite file."""
-    out = tmp_path_factory.mktemp("serving") / "digits"
-    inputs = ("image_tensor", "encoded_image_string_tensor", "tf_example")
-    places = {"config": digits / "tf2", "checkpoint": digits / "tf2", "labels": digits / "label_map.pbtxt", "out": out}
-    export(Options(**places, formats=("saved_model", "tflite"), inputs=inputs, verify=False))
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -394,6 +386,48 @@ def test_gzip(server):
     ):
         status, _, found = server.send("POST", f"{MODEL}:predict", data, {"Content-Encoding": encoding})
         assert (status, "error" in json.loads(found)) == (wanted, True)
+
+
+def test_the_page_is_served_whole(server):
+    """With all that it names, and nothing of others."""
+    kinds = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+    status, headers, body = server.send("GET", "/")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "default-src 'self'" in headers["content-security-policy"]
+    waiting, seen = re.findall(r'(?:src|href)="page/([^"]+)"', body.decode()), set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        status, headers, body = server.send("GET", f"/page/{name}")
+        assert (status, headers["content-type"].partition(";")[0]) == (200, kinds[name.rpartition(".")[2]])
+        assert set(re.findall(r"https?://[\w.]+", body.decode())) <= {"http://www.w3.org"}  # SVG's own name
+        waiting += re.findall(r'from "\./([^"]+)"', body.decode())
+    folder = ROOT / "src" / "visionport" / "serving" / "page"
+    assert seen | {"index.html"} == {f.name for f in folder.iterdir()}
+
+
+def test_marks_are_what_the_answer_says(server, jpeg):
+    found = server.post("/v1/models/lite:answer?marks=1&min_score=0.5", jpeg)
+    detections, marks = found["answer"]["detections"], found["marks"]["found"]
+    assert [d["label"] for d in detections] == [m["label"] for m in marks]
+    for detection, mark in zip(detections, marks, strict=True):
+        sides = [detection["box"][k] for k in ("xmin", "ymin", "xmax", "ymax")]
+        assert np.array(mark["box"]) * 192 == pytest.approx(sides, abs=0.01)
+    assert "marks" not in server.post("/v1/models/lite:answer", jpeg)
+
+
+def test_the_list_says_how_pictures_go_in(server):
+    models = {m["name"]: m["versions"][0] for m in server.get("/v1/models")["models"]}
+    by_name = {s["name"]: s["picture"] for s in models["digits"]["signatures"]}
+    kinds = {"serving_default": "image_tensor"}
+    kinds |= {name: name for name in ("image_tensor", "encoded_image_string_tensor", "tf_example")}
+    assert {name: picture["type"] for name, picture in by_name.items()} == kinds
+    assert "read()" in by_name["encoded_image_string_tensor"]["python"]
+    (lite,) = models["lite"]["signatures"]
+    assert "resize((width, height)" in lite["picture"]["python"]
+    assert [s["picture"] for s in models["half"]["signatures"]] == [None] * 3
 
 
 def test_nothing_outside_the_page_is_served(server):

@@ -4,10 +4,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from visionport.formats.base import Tensor
+from visionport.errors import VisionportError
+from visionport.formats.base import Asker, Tensor
+from visionport.inputs import preprocessing, snippets
+from visionport.inputs.types import INPUT_TYPES
+from visionport.prediction import Predictor, with_signature
 from visionport.serving.messages import PACKAGE, message
 from visionport.serving.repository import AVAILABLE, Model, Repository, Version
 
+FILE, CLIP = "photo.jpg", "clip.gif"  # what is sent in examples
 SIGNATURES = "signature_def"  # the one kind of metadata that there is
 
 
@@ -103,10 +108,34 @@ def list_version(version: Version) -> dict[str, Any]:
                 "method_name": servable.definitions[name].method_name,
                 "inputs": [list_tensor(t) for t in signature.inputs],
                 "outputs": [list_tensor(t) for t in signature.outputs],
+                "picture": tell_picture(predictor, name) if predictor else None,
             }
             for name, signature in servable.signatures.items()
         ],
     }
+
+
+def tell_picture(predictor: Predictor, name: str) -> dict[str, Any] | None:
+    """How a picture is put to a signature; None where nothing tells.
+
+    python: lines that make `value` of a file, "" where that is not told; given: other inputs that they make too.
+    """
+    try:
+        asker = with_signature(predictor, name)
+        source, kind = asker.source, asker.reading.type
+    except VisionportError:
+        return None
+    return {"input": source.name, "type": kind, "python": python_of(asker), "given": [*asker.reading.more]}
+
+
+def python_of(asker: Asker) -> str:
+    source, kind = asker.source, INPUT_TYPES.get(asker.reading.type)
+    if kind is None:
+        how = preprocessing.without_normalization(asker.how) if asker.reading.type == "pixels" else asker.how
+        quantization = getattr(asker.runner, "quantization", {}).get(source.name)
+        return snippets.network_lines(how, source.shape, source.dtype, quantization, FILE) if how else ""
+    lines = kind.snippet.format(image=CLIP if kind.frames else FILE)
+    return "\n".join([lines, *snippets.repeat_lines(asker.batch)])
 
 
 def list_tensor(tensor: Tensor) -> dict[str, Any]:

@@ -4,14 +4,12 @@ Reference: http_rest_api_handler.cc and http_rest_api_util.cc of TensorFlow Serv
 """
 
 import asyncio
-import base64
 import hmac
-import io
-import mimetypes
 import re
 import time
 from collections.abc import Callable
 from importlib import resources
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,6 +23,8 @@ from visionport.serving.metrics import PATH as METRICS
 from visionport.serving.metrics import Metrics
 from visionport.serving.repository import Spec, Version
 from visionport.serving.statuses import RequestError, invalid
+from visionport.tasks.base import marks_of
+from visionport.tasks.drawing import as_url
 
 MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 LIST = re.compile(r"/v1/models/?", re.IGNORECASE)
@@ -35,7 +35,9 @@ SHOWN = 200  # characters of a path in an error
 MANY = 20_000  # numbers of an answer that are written in a thread
 MOST = 1_000_000  # numbers of the arrays of an answer about a picture
 
-# Of the page: it is made of its own files alone.
+# Of the page: what its files are, whatever this machine thinks of their endings.
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+# It is made of its own files alone.
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -197,7 +199,9 @@ def answer_picture(version: Version, data: bytes, pixels: int, least: float, que
     if wants(query, "arrays"):
         content |= plain_arrays(found)
     if wants(query, "drawn"):
-        content["drawn"] = data_url(task.draw(picture, found, predictor.labels, least))
+        content["drawn"] = as_url(task.draw(picture, found, predictor.labels, least))
+    if wants(query, "marks"):
+        content["marks"] = marks_of(task, found, predictor.labels, picture.shape[:2], least)
     return write_json(content)
 
 
@@ -226,12 +230,6 @@ def plain_arrays(found) -> dict[str, Any]:
         else:
             left.append(name)
     return {"arrays": kept, "left_out": left}
-
-
-def data_url(image) -> str:
-    data = io.BytesIO()
-    image.save(data, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
 
 
 # ---------------------------------------------------------------- paths and responses
@@ -269,10 +267,10 @@ def page_file(name: str):
     """A file of the page: one of the package's, whatever is asked for."""
     folder = resources.files("visionport") / "serving" / "page"
     known = {f.name: f for f in folder.iterdir() if f.is_file()} if folder.is_dir() else {}
-    kind = mimetypes.guess_type(name)[0]
+    kind = KINDS.get(PurePosixPath(name).suffix)
     if name not in known or kind is None:
         raise RequestError("NOT_FOUND", f"Not found: the page has no {name[:SHOWN]}.")
-    text = "; charset=utf-8" if kind.startswith("text/") or kind == "application/javascript" else ""
+    text = "; charset=utf-8" if kind.startswith("text/") else ""
     return respond(known[name].read_bytes(), kind + text, headers=PAGE_HEADERS)
 
 

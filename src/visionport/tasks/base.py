@@ -45,8 +45,8 @@ class Task(Protocol):
     """One task: the meaning of a model's outputs.
 
     Besides what stands here a task may have `read`, `files`, `preview` and `features`, which the functions
-    `read_picture`, `files_of`, `preview_of` and `features_of` below use in place of what most tasks do, and `coco`,
-    which `coco_of` uses.
+    `read_picture`, `files_of`, `preview_of` and `features_of` below use in place of what most tasks do, and `coco` and
+    `marks`, which `coco_of` and `marks_of` use.
     """
 
     name: str
@@ -128,6 +128,21 @@ def preview_of(task: Task, picture: np.ndarray, answer: Answer, labels: Labels, 
     """A Pillow image of an answer for a page of many, and what it leaves out, in words."""
     own = getattr(task, "preview", None)
     return own(picture, answer, labels, min_score) if own else (task.draw(picture, answer, labels, min_score), "")
+
+
+def marks_of(task: Task, answer: Answer, labels: Labels, size: tuple[int, int], min_score: float) -> dict[str, Any]:
+    """What a page draws of an answer, JSON-ready. size: (height, width) of the picture.
+
+    Of these what the task has:
+    found: [{class, label, colour, score, box, mask, points, lines}] of at least `min_score`. box: [xmin, ymin, xmax,
+    ymax], from 0 to 1 of the picture; mask: {image, box}, gray by its share; points: [[x, y, score] or None], lines:
+    pairs of them.
+    bars: [{class, label, colour, score}].
+    map: {image, classes: [{class, label, colour, share}]}: to be laid over the picture.
+    Colours are #rrggbb, images data URLs.
+    """
+    own = getattr(task, "marks", None)
+    return own(answer, labels, size, min_score) if own else {}
 
 
 def features_of(

@@ -1,8 +1,11 @@
 """What drawings of every task share: sizes, colours, names that the font can write, bars below a picture."""
 
+import base64
 import colorsys
+import io
 import unicodedata
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
@@ -60,6 +63,19 @@ def name_of(class_id: int, labels: Mapping[int, str]) -> str:
     letters = unicodedata.normalize("NFKD", " ".join(labels.get(class_id, "").split()))
     name = "".join(c for c in letters if not unicodedata.combining(c))
     return name if name and name.isascii() and name.isprintable() else f"class {class_id}"
+
+
+def mark_of(class_id: int, labels: Mapping[int, str]) -> dict[str, Any]:
+    """A class for a page: its number, its name in any letters, its colour as #rrggbb."""
+    name = labels.get(class_id) or f"class {class_id}"
+    return {"class": class_id, "label": name, "colour": "#{:02x}{:02x}{:02x}".format(*colour_of(class_id))}
+
+
+def as_url(image: Image.Image) -> str:
+    """The image as a PNG in a data URL."""
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
 
 
 def shorten(text: str, font, room: float) -> str:

@@ -20,6 +20,7 @@ from visionport.inputs import calibration
 from visionport.inputs import preprocessing as pre
 from visionport.inputs.preprocessing import describe, prepare
 from visionport.inputs.quantization import quantized
+from visionport.inputs.snippets import fit_lines
 from visionport.progress import Progress
 from visionport.staging import scratch
 from visionport.tflite import checks, layers, metadata, nms, preprocessing, trial
@@ -252,22 +253,6 @@ def add_metadata(data: bytes, config, normalization) -> bytes:
     )
 
 
-def fit_lines(resizer, normalization, mode: str) -> str:
-    """The lines of the snippet that fit its picture to the input."""
-    kind = type(resizer).__name__
-    if kind in ("CropAndResize", "FitAndPad"):
-        whole = "whole" if not getattr(resizer, "crop", 1) or not getattr(resizer, "keep_aspect_ratio", True) else kind
-        mean = tuple(round(v) for v in normalization.mean)
-        size = getattr(resizer, "padded", (0, 0))
-        names = {"crop": getattr(resizer, "crop", 1), "mean": mean, "high": resizer.height, "wide": resizer.width}
-        return FITS[whole].format(**names, height=size[0], width=size[1])
-    if kind != "KeepAspectRatio":
-        return FITS[kind]
-    color = [round(v) for v in pre.padding(resizer, normalization).tolist()]
-    shown = tuple(color) if mode == "RGB" else color[0]
-    return FITS[kind].format(short=resizer.min_dimension, long=resizer.max_dimension, color=shown, mode=mode)
-
-
 def end_lines(reading: Reading, task) -> str:
     """What the snippet prints."""
     if reading.answers.get("classes_from") == 0 and len(reading.outputs) >= 4:
@@ -305,25 +290,6 @@ value = np.zeros(source["shape"], source["dtype"])  # frames from 0 to 1, as `pr
 model.set_tensor(source["index"], value)
 model.invoke()
 {end}"""
-# Its pictures fitted to the input: by the resizer's name.
-FITS = {
-    "FixedShape": "image = image.resize((width, height), Image.Resampling.BILINEAR)",
-    "whole": "image = image.resize((width, height), Image.Resampling.BILINEAR)",
-    "CropAndResize": """\
-side = int({crop} * min(image.size))
-left, top = (image.width - side) // 2, (image.height - side) // 2
-image = image.crop((left, top, left + side, top + side)).resize((width, height), Image.Resampling.BILINEAR)""",
-    "FitAndPad": """\
-scale = min({high} / image.height, {wide} / image.width)
-shown = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
-image = Image.new("RGB", (width, height), {mean})
-image.paste(shown)  # top left""",
-    "KeepAspectRatio": """\
-scale = min({short} / min(image.size), {long} / max(image.size))
-shown = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
-image = Image.new("{mode}", (width, height), {color})
-image.paste(shown)  # top left; boxes are of the padded image""",
-}
 DETECTIONS = """\
 boxes, classes, scores, count, *keypoints = (model.get_tensor(o["index"]) for o in model.get_output_details())
 print(boxes[0, 0], classes[0, 0], scores[0, 0])  # classes from 0: lines of labels.txt

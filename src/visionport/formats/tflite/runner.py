@@ -47,6 +47,7 @@ class TfliteRunner:
         wanted = set(probes)
         inner = [d for d in self._interpreter.get_tensor_details() if d["name"] in wanted] if wanted else []
         self._probes = {d["name"]: d for d in inner}
+        self.quantization = {n: d["quantization"] for n, d in self._inputs.items() if d["quantization"][0]}
         self.signatures: Mapping[str, SignatureInfo] = {
             SIGNATURE: SignatureInfo(
                 name=SIGNATURE,

@@ -45,6 +45,12 @@ class Classification:
 
         return draw_classes(picture, answer, labels, min_score)
 
+    def marks(self, answer: Answer, labels: Labels, size: tuple[int, int], min_score: float) -> dict[str, Any]:
+        """All that are shown at any least score, as drawings show them."""
+        from visionport.tasks.drawing import mark_of
+
+        return {"bars": [mark_of(number, labels) | {"score": score} for number, score in answers.best(answer)]}
+
     def print_lines(self, read: Callable[[str], str], names: Sequence[str]) -> str:
         return answers.print_lines(read, names)
 

@@ -99,6 +99,11 @@ class Detection:
 
         return draw_detections(picture, answer, labels, min_score)
 
+    def marks(self, answer: Answer, labels: Labels, size: tuple[int, int], min_score: float) -> dict[str, Any]:
+        from visionport.tasks.detection.marks import mark_detections
+
+        return mark_detections(answer, labels, min_score)
+
     def preview(self, picture: np.ndarray, answer: Answer, labels: Labels, min_score: float):
         """All boxes, names at the LABELLED best alone."""
         from visionport.tasks.detection.drawing import draw_detections

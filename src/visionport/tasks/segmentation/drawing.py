@@ -1,16 +1,30 @@
-"""A class map over its picture, with a legend, and alone as an image with a palette."""
+"""A class map over its picture, with a legend; alone as an image with a palette; and as a page draws it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from visionport.tasks.drawing import FAINT, INK, Colour, colour_of, enlarge, font_for, name_of, shorten, text_height
+from visionport.tasks.drawing import (
+    FAINT,
+    INK,
+    Colour,
+    as_url,
+    colour_of,
+    enlarge,
+    font_for,
+    mark_of,
+    name_of,
+    shorten,
+    text_height,
+)
 from visionport.tasks.drawing import with_paper as paper_below
 from visionport.tasks.segmentation.answers import class_map, shares
 
 BACKGROUND = "background"  # a class of this name stays clear, and is black in a mask
 OPACITY = 0.45  # of the colour over the picture
+MAP_SIDE = 1024  # pixels that a map for a page is long at most
 NAMED = 12  # classes in the legend, those with most pixels
 
 
@@ -29,16 +43,34 @@ def draw_classes(image: np.ndarray, answer: Mapping[str, np.ndarray], labels: Ma
 def tinted(canvas: Image.Image, found: np.ndarray, labels: Mapping[int, str]) -> Image.Image:
     """Each class in its colour, with a line between two classes."""
     pixels = np.asarray(canvas).copy()
-    edge = np.zeros(found.shape, bool)
-    edge[1:] |= found[1:] != found[:-1]
-    edge[:, 1:] |= found[:, 1:] != found[:, :-1]
     for number in np.unique(found):
         if labels.get(int(number), "").lower() == BACKGROUND:
             continue
         here, shade = found == number, np.array(colour(int(number), labels))
         pixels[here] = np.rint(pixels[here] * (1 - OPACITY) + shade * OPACITY).astype(np.uint8)
-    pixels[edge] = 255
+    pixels[edges(found)] = 255
     return Image.fromarray(pixels)
+
+
+def edges(found: np.ndarray) -> np.ndarray:
+    """Where a pixel has another class than its neighbour above or at its left."""
+    edge = np.zeros(found.shape, bool)
+    edge[1:] |= found[1:] != found[:-1]
+    edge[:, 1:] |= found[:, 1:] != found[:, :-1]
+    return edge
+
+
+def mark_classes(answer: Mapping[str, np.ndarray], labels: Mapping[int, str], size: tuple[int, int]) -> dict[str, Any]:
+    """{map: {image, classes}}: see `marks_of` in tasks/base.py. The background is clear."""
+    scale = min(1, MAP_SIDE / max(size))
+    found = class_map(answer, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale))))
+    pixels = np.zeros((*found.shape, 4), np.uint8)
+    for number in np.unique(found):
+        if labels.get(int(number), "").lower() != BACKGROUND:
+            pixels[found == number] = (*colour(int(number), labels), round(255 * OPACITY))
+    pixels[edges(found)] = 255
+    classes = [mark_of(number, labels) | {"share": share} for number, share in shares(found)]
+    return {"map": {"image": as_url(Image.fromarray(pixels)), "classes": classes}}
 
 
 def with_legend(canvas: Image.Image, rows: list[tuple[int, float]], labels: Mapping[int, str]) -> Image.Image:

@@ -52,6 +52,11 @@ class Segmentation:
         drawn = self.draw(picture, answer, labels, min_score)
         return {self.noun: drawn, "class_map": draw_mask(answer, labels, picture.shape[:2])}
 
+    def marks(self, answer: Answer, labels: Labels, size: tuple[int, int], min_score: float) -> dict[str, Any]:
+        from visionport.tasks.segmentation.drawing import mark_classes
+
+        return mark_classes(answer, labels, size)
+
     def print_lines(self, read: Callable[[str], str], names: Sequence[str]) -> str:
         """Each class of the network's view, counted from 0, and how many pixels have it."""
         return f"print(*np.unique(np.argmax({read(answers.LOGITS)}[0], -1), return_counts=True))\n"
