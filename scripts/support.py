@@ -25,6 +25,7 @@ from visionport.errors import UnsupportedError
 from visionport.formats import format_of
 from visionport.formats.onnx.options import OnnxOptions
 from visionport.formats.opencv_options import OpencvOptions
+from visionport.formats.openvino.options import OpenvinoOptions
 from visionport.formats.options import declared
 from visionport.formats.saved_model_options import SavedModelOptions
 from visionport.formats.tflite import ssd as tflite
@@ -259,7 +260,8 @@ def tolerances():
 
 
 # Artifacts without any loss, as their formats bound them.
-BOUNDS = {"saved_model": SAME_OPERATIONS, "frozen_graph": SAME_OPERATIONS, "tflite": OTHER_RUNTIME}
+BOUNDS = dict.fromkeys(("saved_model", "frozen_graph"), SAME_OPERATIONS)
+BOUNDS |= dict.fromkeys(("tflite", "onnx", "openvino"), OTHER_RUNTIME)
 
 
 def format_options(part: type):
@@ -307,6 +309,7 @@ TABLES = {
     "official_decoders": official_decoders,
     "tflite_options": format_options(TfliteOptions),
     "onnx_options": format_options(OnnxOptions),
+    "openvino_options": format_options(OpenvinoOptions),
     "opencv_options": format_options(OpencvOptions),
     "saved_model_options": format_options(SavedModelOptions),
     "extractors": extractors,

@@ -20,7 +20,6 @@ FILES = [
     "frozen_inference_graph.pb",
     "labels.txt",
     "manifest.json",
-    "model.onnx",
     "model.tflite",
     "pipeline.config",
     "report.html",
@@ -30,7 +29,7 @@ FILES = [
     "saved_model/variables/variables.index",
     "verify.json",
 ]
-ARTIFACTS = ("saved_model", "frozen_inference_graph.pb", "model.tflite", "model.onnx")
+ARTIFACTS = ("saved_model", "frozen_inference_graph.pb", "model.tflite")
 
 
 def visionport(*arguments: object, cwd: Path | None = None, **environment: str) -> CompletedProcess[str]:

@@ -34,7 +34,7 @@ def digits() -> Path:
 def exported(tmp_path_factory) -> Path:
     """Its export: every format, three input types, verified. Not to be changed: copy it first."""
     from visionport import Options, export
-    from visionport.options import FORMATS
+    from visionport.formats import BASIC as FORMATS
 
     options = Options(
         config=DIGITS / "tf2" / "pipeline.config",

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from visionport.options import FORMATS, Options
+from visionport.formats import BASIC
+from visionport.options import Options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ def run(out: Path, *, model: str = "tf2", overwrite: bool, run_export) -> None:
             experiment=demo.experiment,
             checkpoint=digits / model,
             out=out,
-            formats=FORMATS,
+            formats=BASIC,
             inputs=("image_tensor", demo.encoded),
             labels=digits / demo.labels,
             images=pictures,

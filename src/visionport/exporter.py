@@ -17,7 +17,7 @@ from visionport.inputs.types import check_model, split_name
 from visionport.json_files import write_json
 from visionport.lineage import CHECKS, REPORT, names_beside, write_counts, write_lineage
 from visionport.options import Options
-from visionport.progress import Progress, size_of, size_text
+from visionport.progress import Progress, size_text
 from visionport.staging import check_room, check_target, staged
 from visionport.tasks import task_of
 from visionport.verification.checks import Check, agree, record
@@ -169,7 +169,7 @@ def write_artifact(fmt, model, signatures, options: Options, folder: Path, progr
         begun = time.perf_counter()
         path = fmt.write(model, signatures, options, folder, progress)
         took = time.perf_counter() - begun
-        size = size_of(path)
+        size = fmt.size(path)
         remark(size_text(size))
     return Artifact(format=fmt.name, path=str(path.relative_to(folder)), size=size, seconds=took)
 

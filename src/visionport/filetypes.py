@@ -5,6 +5,7 @@ pipe or a device would hang them, or never end.
 """
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -17,8 +18,12 @@ HEAD = 4096  # bytes that tell
 PICTURE = "a picture"
 ARCHIVE = "an archive"
 TENSORFLOW_LITE = "a TFLite file"
+OPENVINO = "an OpenVINO model"
 POINTER = "a Git LFS pointer"
 WEB_PAGE = "a web page (HTML)"
+
+# What begins OpenVINO's model.xml.
+NET = re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?<net\s[^>]*>\s*<layers")
 
 # What begins a file, and what it is then.
 MAGIC = (
@@ -129,6 +134,8 @@ def kind_of_bytes(head: bytes) -> str:
         return WEB_PAGE
     if head[4:8] == b"TFL3":
         return TENSORFLOW_LITE
+    if NET.match(head):
+        return OPENVINO
     if is_heic(head) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return PICTURE
     if head.startswith(b"PK\x03\x04"):

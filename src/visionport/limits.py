@@ -29,7 +29,11 @@ PACKED_TEXT = 16 * MEBIBYTE  # of one label list, unpacked: 22,000 classes of Im
 ONNX_BYTES = 2 * GIBIBYTE
 ONNX_NODES = 200_000  # those of branches too
 
-# A TFLite or ONNX file of unknown origin is tried in a process of its own.
+# OpenVINO's model.xml. One of 5,000 layers has 5 MB and 100,000 elements.
+IR_TEXT = 256 * MEBIBYTE  # bytes
+IR_ELEMENTS, IR_DEPTH = 10_000_000, 200  # bodies of loops and branches lie in one another
+
+# A TFLite, ONNX or OpenVINO file of unknown origin is tried in a process of its own.
 TRIAL_MEMORY = 8 * GIBIBYTE  # address space besides the file's own bytes
 EXPENDABLE = "VISIONPORT_EXPENDABLE"  # set in the environment of a process that is there for one artifact alone
 TRIAL_SECONDS = 8  # of the CPU for a small file, and a second for each MEBIBYTE of it more

@@ -12,6 +12,7 @@ from visionport.filetypes import check_name
 from visionport.formats import BY_OPTION, asked_for, check_names
 from visionport.formats.onnx.options import OnnxOptions
 from visionport.formats.opencv_options import OpencvOptions
+from visionport.formats.openvino.options import OpenvinoOptions
 from visionport.formats.saved_model_options import SavedModelOptions
 from visionport.formats.tflite.options import TfliteOptions
 
@@ -20,11 +21,11 @@ if TYPE_CHECKING:  # it needs NumPy, which --help does not
 
 FORMATS = tuple(asked_for())
 # The formats' own options, each a part of Options.
-PARTS = (SavedModelOptions, TfliteOptions, OnnxOptions, OpencvOptions)
+PARTS = (SavedModelOptions, TfliteOptions, OnnxOptions, OpenvinoOptions, OpencvOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OpencvOptions, OnnxOptions, TfliteOptions, SavedModelOptions):
+class Options(OpencvOptions, OpenvinoOptions, OnnxOptions, TfliteOptions, SavedModelOptions):
     """One export: what every format shares, and each format's own. Paths are as the user gave them."""
 
     config: Path | None = None  # pipeline.config, or a params.yaml of Official Vision; or a folder that holds one
@@ -113,8 +114,9 @@ class Options(OpencvOptions, OnnxOptions, TfliteOptions, SavedModelOptions):
             )
         check_names(self.formats)
         types.check_names(self.inputs)
-        self.check_tflite(self.formats)
+        self.check_tflite(self.formats, calibrated=self.is_calibrated_for_openvino(self.formats))
         self.check_onnx(self.formats)
+        self.check_openvino(self.formats)
         self.check_opencv(self.formats)
         self.check_saved_model(self.formats)
         self.selection.check()

@@ -20,9 +20,9 @@ from visionport import Options, cli, export, exporter
 from visionport.commands import common
 from visionport.config.model import COMMON_INPUTS
 from visionport.errors import OutputError
+from visionport.formats import BASIC as FORMATS
 from visionport.inputs import pictures as images
 from visionport.inputs.types import INPUT_TYPES
-from visionport.options import FORMATS
 from visionport.tasks.detection.comparison import compare_answers
 from visionport.verification.bounds import SAME_OPERATIONS
 from visionport.verification.checks import Check, agree

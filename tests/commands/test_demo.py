@@ -10,7 +10,7 @@ from command_line import ARTIFACTS, FILES, done, files, visionport
 from PIL import Image
 
 from visionport import open_checkpoint, read_config
-from visionport.options import FORMATS
+from visionport.formats import BASIC as FORMATS
 
 
 def test_demo(tmp_path, digits):

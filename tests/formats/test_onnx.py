@@ -23,6 +23,20 @@ FORMAT = format_of("onnx")
 
 
 @pytest.fixture(scope="module")
+def exported(tmp_path_factory, digits):
+    """The digits detector's SavedModel and ONNX file, verified."""
+    options = Options(
+        config=digits / "tf2",
+        checkpoint=digits / "tf2",
+        labels=digits / "label_map.pbtxt",
+        out=tmp_path_factory.mktemp("onnx") / "exported",
+        formats=("saved_model", "onnx"),
+    )
+    assert export(options).agrees
+    return options.out
+
+
+@pytest.fixture(scope="module")
 def file(exported):
     return exported / "model.onnx"
 

@@ -6,7 +6,7 @@ import pytest
 from digits_map import EVALUATE, mean_average_precision
 
 from visionport import Options, export
-from visionport.options import FORMATS
+from visionport.formats import BASIC as FORMATS
 
 pytestmark = pytest.mark.skipif(not EVALUATE.exists(), reason="the validation pictures are not here")
 

@@ -9,8 +9,8 @@ import toy
 import visionport
 from visionport import Options, export, reverify
 from visionport.config import source
+from visionport.formats import BASIC as FORMATS
 from visionport.models import build
-from visionport.options import FORMATS
 from visionport.tasks import TASKS
 
 

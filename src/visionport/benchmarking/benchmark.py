@@ -24,7 +24,7 @@ from visionport.formats.base import picture_size
 from visionport.inputs import pictures
 from visionport.json_files import json_text
 from visionport.prediction import artifacts_at
-from visionport.progress import Progress, size_of, time_text
+from visionport.progress import Progress, time_text
 from visionport.staging import is_export
 from visionport.tasks import task_of
 
@@ -206,7 +206,7 @@ def measure(subject: Subject, request: Request, *, allow_unsafe_ops: bool = Fals
     """One artifact in a process of its own."""
     fmt = format_of(subject.format)
     row: dict[str, Any] = {"path": str(subject.path), "format": fmt.name, "title": fmt.title}
-    row["size"] = size_of(subject.path)
+    row["size"] = fmt.size(subject.path)
     try:
         if not allow_unsafe_ops:
             fmt.check_foreign(subject.path)

@@ -21,6 +21,7 @@ GROUPS = {
     "TFLite": """--tflite-nms --max-detections --tflite-keypoints --tflite-input --tflite-head --detections-per-class
         --classes-per-detection --tflite-outputs --score-threshold""",
     "ONNX": "--onnx-head --onnx-preprocessing --opset",
+    "OpenVINO": "--openvino-precision --openvino-head",
     "Quantisation": "--quantize --calibration --quantize-exclude --mean --std",
     "Models": "--name --model-config-file --model-config-poll --model-root --label --versions --poll",
     "Network": "--host --rest-port --grpc-port --cors --ssl-cert --ssl-key --ssl-client-ca --token-file --grace",

@@ -29,7 +29,7 @@ Examples:
 @click.option("--image-size", type=Pair(), help="Height and width of Official Vision's network. Default: the config's.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def inspect(path, as_json, **how):
-    """Say what a checkpoint, a TFLite or ONNX file, a SavedModel or a graph holds.
+    """Say what a checkpoint, a TFLite or ONNX file, an OpenVINO model, a SavedModel or a graph holds.
 
     With --config or --experiment: whether the checkpoint fits it (exit status 0, or 1 with a table).
     """

@@ -15,8 +15,10 @@ FORMATS = {
     "frozen_graph": "visionport.formats.frozen_graph",
     "tflite": "visionport.formats.tflite.format",
     "onnx": "visionport.formats.onnx.format",
+    "openvino": "visionport.formats.openvino.format",
     "opencv": "visionport.formats.opencv",
 }
+BASIC = ("saved_model", "frozen_graph", "tflite")  # which need no extra
 BY_OPTION = {"opencv": "--opencv"}  # asked for by an option of their own, beside the format that they need
 
 

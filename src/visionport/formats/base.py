@@ -17,6 +17,7 @@ from visionport.config import SideInput
 from visionport.errors import ArtifactError, OptionError
 from visionport.inputs import preprocessing, side_inputs
 from visionport.inputs.types import INPUT_TYPES, MoreInput, example_of
+from visionport.progress import size_of
 from visionport.tasks.base import Answer, Task
 from visionport.verification.bounds import Tolerance
 from visionport.verification.checks import Check
@@ -247,6 +248,10 @@ class Format(abc.ABC):
         settled when it first runs.
         """
 
+    def size(self, path: Path) -> int:
+        """Bytes of the artifact, with all files that it consists of."""
+        return size_of(path)
+
     def recognises(self, path: Path) -> bool:
         """Whether `path` is such an artifact, of any maker, by its bytes or its layout."""
         return False
@@ -340,6 +345,11 @@ def limit_tensorflow(threads: int | None) -> None:
         raise OptionError(
             f"{threads} threads: TensorFlow has run in this process with another number. Take a fresh process."
         ) from None
+
+
+def proposes(model) -> bool:
+    """Whether the model chooses regions first, and then looks at each of them."""
+    return model.config.family in ("faster_rcnn", "mask_rcnn")
 
 
 def rounds(model) -> bool:

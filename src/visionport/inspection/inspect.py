@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from visionport import filetypes
 from visionport.errors import OptionError
 
 
@@ -39,7 +40,7 @@ def inspect(
     params_override: str | Sequence[str] = (),
     image_size: tuple[int, int] | None = None,
 ) -> Inspection:
-    """What a checkpoint, a TFLite or ONNX file, a SavedModel or a graph holds.
+    """What a checkpoint, a TFLite or ONNX file, an OpenVINO model, a SavedModel or a graph holds.
 
     config, or experiment, config_files and params_override of Official Vision: does the checkpoint fit this config?
     Then `fits` says so, and `problems` what does not. image_size: (height, width) of Official Vision's network.
@@ -52,7 +53,9 @@ def inspect(
     asked = {"path": config, "override": config_override, "experiment": experiment}
     asked |= {"config_files": config_files, "params_override": params_override, "image_size": image_size}
     if kind and any(asked.values()):
-        raise OptionError(f"--config is for checkpoints, and {path} is a {kind}. Leave it out.")
+        raise OptionError(
+            f"--config is for checkpoints, and {path} is {'an' if kind.startswith('O') else 'a'} {kind}. Leave it out."
+        )
     if kind == "TFLite file":
         from visionport.inspection import tflite
         from visionport.tflite import description
@@ -62,6 +65,10 @@ def inspect(
         from visionport.inspection import onnx
 
         return Inspection(facts=onnx.describe(path), render=onnx.render)
+    if kind == "OpenVINO model":
+        from visionport.inspection import openvino
+
+        return Inspection(facts=openvino.describe(path), render=openvino.render)
     if kind:
         from visionport.inspection import graph
 
@@ -83,6 +90,8 @@ def kind_of(path: Path) -> str:
 
     if path.suffix == ".tflite" and path.is_file():
         return "TFLite file"
+    if path.suffix == ".xml" or filetypes.kind_of_file(path) == filetypes.OPENVINO:
+        return "OpenVINO model"
     if path.name in SAVED_MODEL or any((path / name).is_file() for name in SAVED_MODEL):
         return "SavedModel"
     if path.is_file():

@@ -9,7 +9,6 @@ from visionport.config import Config
 from visionport.formats import format_of
 from visionport.inputs import preprocessing
 from visionport.manifest import file_record
-from visionport.progress import size_of
 from visionport.report import page
 from visionport.report.command import command_of
 from visionport.report.page import ArtifactView, Column, PictureView, Report, SignatureView, TensorView
@@ -95,7 +94,7 @@ def view_artifact(
     return ArtifactView(
         title=fmt.title,
         path=artifact["path"],
-        size=size_of(folder / artifact["path"]),
+        size=format_of(artifact["format"]).size(folder / artifact["path"]),
         checks=checks,
         signatures=tuple(
             SignatureView(name=s["name"], inputs=view_tensors(s["inputs"]), outputs=view_tensors(s["outputs"]))

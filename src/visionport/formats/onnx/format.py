@@ -21,8 +21,8 @@ from visionport.formats.base import (
     rounds,
 )
 from visionport.formats.onnx.runner import SIGNATURE, OnnxRunner
+from visionport.formats.record import record
 from visionport.inputs import side_inputs
-from visionport.inputs.preprocessing import describe
 from visionport.inputs.types import split_name, type_of
 from visionport.onnx import contents, trial
 from visionport.signatures import Signature, sign_anew, sign_preprocessed
@@ -188,23 +188,16 @@ def label(found, model, reading: Reading) -> None:
     from onnx import helper
 
     from visionport import __version__
-    from visionport.config.labels import write_labels
 
-    config = model.config
-    how = describe(config.model.resizer, model.meta.normalization(config.model))
-    kind = {"architecture": config.architecture, "task": config.task, "api": config.lineage.name}
-    kind |= {"num_classes": config.num_classes, "label_id_offset": config.label_offset}
-    text = write_labels(config.labels, config.num_classes, config.label_offset) if config.labels else ""
-    sides = [{"name": i.name, "dtype": i.dtype, "shape": list(i.shape)} for i in model.side_inputs]
-    told = {"model": kind, "preprocessing": how, "reading": reading.record(), "side_inputs": sides}
-    told |= {"labels": text.splitlines()}
+    config, told = model.config, record(model, reading)
+    how = told["preprocessing"]
     found.producer_name, found.producer_version = "visionport", __version__
     found.doc_string = f"{config.architecture} with {config.num_classes} classes"
     outside = reading.type == "preprocessed"
     properties = {
         "task": config.task,
         "architecture": config.architecture,
-        "labels": json.dumps(text.splitlines(), ensure_ascii=False),
+        "labels": json.dumps(told["labels"], ensure_ascii=False),
         "input_type": reading.type,
         "normalisation": "outside" if outside else "inside",
         "mean": json.dumps(how["mean"]),

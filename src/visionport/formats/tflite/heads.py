@@ -9,6 +9,7 @@ from visionport.inputs import calibration
 from visionport.inputs.preprocessing import describe, of_pixels, prepare, to_pixels
 from visionport.inputs.quantization import EIGHT_BITS
 from visionport.tflite import convert as tflite_convert
+from visionport.tflite.kinds import CALIBRATED
 
 INPUT = "normalized_input_image_tensor"
 
@@ -92,7 +93,8 @@ def convert_network(
     """
     kind = input_type(options)
     integer = kind if options.quantize in EIGHT_BITS and kind != "float32" else ""
-    examples = calibration_examples(model, options.calibration, pixels=pixels) if options.calibration else ()
+    measured = options.calibration if options.quantize in CALIBRATED else None
+    examples = calibration_examples(model, measured, pixels=pixels) if measured else ()
     if examples and (told := calibration.few(len(examples), options.quantize)):
         progress.warn(told)
     with progress.bar("calibrate", examples) as followed:
@@ -102,7 +104,7 @@ def convert_network(
             quantize=options.quantize,
             integer_input=integer,
             integer_output=integer if integer_outputs else "",
-            examples=followed if options.calibration else None,
+            examples=followed if measured else None,
             exclude=options.quantize_exclude,
         )
         return tflite_convert.convert_function(function, request)

@@ -79,14 +79,18 @@ class TfliteOptions:
         kind="list",
     )
 
-    def check_tflite(self, formats: tuple[str, ...]) -> None:
-        """Raises OptionError for what is unknown or contradictory. formats: what is exported."""
+    def check_tflite(self, formats: tuple[str, ...], *, calibrated: bool = False) -> None:
+        """Raises OptionError for what is unknown or contradictory.
+
+        formats: what is exported. calibrated: another of them is, so that the pictures are of use.
+        """
         given = changed(TfliteOptions, self)
         given = [flag for flag in given if not (flag == "--quantize" and self.quantize == "none")]
+        given = [flag for flag in given if not (flag == "--calibration" and calibrated)]
         if "tflite" not in formats and given:
             raise OptionError(f"{' and '.join(sorted(given))}: for TFLite alone; add --format tflite.")
         self._check_choices()
-        self._check_quantization()
+        self._check_quantization(calibrated)
         self._check_detections()
 
     def _check_choices(self) -> None:
@@ -100,12 +104,12 @@ class TfliteOptions:
             if value not in known:
                 raise OptionError(f"{option_} {value!r} is unknown. One of: {', '.join(v for v in known if v)}.")
 
-    def _check_quantization(self) -> None:
+    def _check_quantization(self, calibrated: bool) -> None:
         quantize = self.quantize or "none"
         # uint8 needs none where the checkpoint is quantisation-aware: see heads.py.
         if quantize in ("int8", "int16x8") and not self.calibration:
             raise OptionError(NO_PICTURES.format(quantize))
-        if self.calibration and quantize not in CALIBRATED:
+        if self.calibration and quantize not in CALIBRATED and not calibrated:
             raise OptionError(
                 f"--calibration is of no use to --quantize {quantize}; {', '.join(CALIBRATED)} are calibrated."
             )
