@@ -11,6 +11,7 @@ import click
 from visionport import __version__, memory, signals, streams
 from visionport.commands.batch import batch
 from visionport.commands.benchmark import benchmark
+from visionport.commands.client import client
 from visionport.commands.common import FAULT, GONE, WRONG, show
 from visionport.commands.convert import convert
 from visionport.commands.demo import demo
@@ -18,6 +19,7 @@ from visionport.commands.edit import edit
 from visionport.commands.export import export
 from visionport.commands.freeze import freeze
 from visionport.commands.inspect import inspect
+from visionport.commands.package import package
 from visionport.commands.predict import predict
 from visionport.commands.serve import serve
 from visionport.commands.verify import verify
@@ -168,9 +170,9 @@ def tell_version(ctx, parameter, asked) -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
-    for package in ("tensorflow", "tensorflow-cpu"):
+    for name in ("tensorflow", "tensorflow-cpu"):
         try:
-            found.append(f"TensorFlow {version(package)}")
+            found.append(f"TensorFlow {version(name)}")
         except PackageNotFoundError:
             continue
     click.echo(f"visionport, version {__version__} ({', '.join(found[:1]) or 'no TensorFlow'})")
@@ -215,5 +217,19 @@ def guard_streams():
     sys.stdout, sys.stderr = guard(sys.stdout), guard(sys.stderr)
 
 
-for command in (export, inspect, verify, predict, batch, benchmark, serve, freeze, convert, edit, demo):
+for command in (
+    export,
+    inspect,
+    verify,
+    predict,
+    batch,
+    benchmark,
+    serve,
+    client,
+    package,
+    freeze,
+    convert,
+    edit,
+    demo,
+):
     main.add_command(command)

@@ -359,9 +359,9 @@ def predict(
 class Drawing:
     """Where pictures are drawn to, each a file of its own."""
 
-    def __init__(self, artifact: Path, files: Sequence[Path], folder: Path | None, *, overwrite: bool):
-        """folder: None for beside each picture."""
-        self.artifact, self.folder, self.overwrite = artifact, folder, overwrite
+    def __init__(self, artifact: Path | None, files: Sequence[Path], folder: Path | None, *, overwrite: bool):
+        """artifact: which is asked, where it lies here. folder: None for beside each picture."""
+        self.inputs, self.folder, self.overwrite = [artifact] if artifact else [], folder, overwrite
         self.read = {identity(file) for file in files}
         self.targets: dict[tuple[Path, str], Path] = {}
         self.taken: set[Path] = set()
@@ -380,7 +380,7 @@ class Drawing:
         target = self.target(file, ending)
         if target.exists() and identity(target) in self.read:
             raise OutputError(f"{target} is one of the pictures. Name a --draw-dir where none of them lies.")
-        check_file(target, overwrite=self.overwrite, inputs=[self.artifact], option="--draw-dir")
+        check_file(target, overwrite=self.overwrite, inputs=self.inputs, option="--draw-dir")
 
     def write(self, file: Path, ending: str, image) -> Path:
         self.check(file, ending)

@@ -125,7 +125,9 @@ def inference() -> Inference:
     definitions = {name: define(signature) for name, signature in runner.signatures.items()}
     for name, method in METHODS.items():
         definitions[name].method_name = method
-    version.loaded = Servable(format="tflite", runner=runner, signatures=runner.signatures, definitions=definitions)
+    version.loaded = Servable(
+        format="tflite", path=Path("model"), runner=runner, signatures=runner.signatures, definitions=definitions
+    )
     version.state = AVAILABLE
     model.versions[1] = version
     repository.models["m"] = model

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from visionport import limits
 from visionport.checkpoint.crc32c import crc32c, masked
+from visionport.inputs.tfrecords import frame
 
 HEAD = struct.Struct("<QI")
 CHECK = struct.Struct("<I")
@@ -85,5 +86,4 @@ def places(file, every: int) -> list[tuple[int, int]]:
 
 def write(file, records: Iterable[bytes]) -> None:
     for data in records:
-        length = struct.pack("<Q", len(data))
-        file.write(length + CHECK.pack(checksum(length)) + data + CHECK.pack(checksum(data)))
+        file.write(frame(data))

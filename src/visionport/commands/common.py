@@ -23,8 +23,9 @@ GROUPS = {
     "ONNX": "--onnx-head --onnx-preprocessing --opset",
     "OpenVINO": "--openvino-precision --openvino-head",
     "Quantisation": "--quantize --calibration --quantize-exclude --mean --std",
-    "Models": "--name --model-config-file --model-config-poll --model-root --label --versions --poll",
-    "Network": "--host --rest-port --grpc-port --cors --ssl-cert --ssl-key --ssl-client-ca --token-file --grace",
+    "Models": """--name --model --version --storage-uri --model-config-file --model-config-poll --model-root --label
+        --versions --poll""",
+    "Network": "--host --rest-port --grpc-port --cors --ssl-cert --ssl-key --ssl-client-ca --token-file --ca --grace",
     "Bounds": "--threads --batching --batching-parameters-file --max-body --max-pixels --max-requests --timeout",
     "Verification": "--verify --image --evaluate --report --verify-input --into-report",
 }

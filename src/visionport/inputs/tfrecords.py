@@ -69,6 +69,12 @@ def read(path: Path, option: str) -> Iterator[bytes]:
         yield data
 
 
+def frame(data: bytes) -> bytes:
+    """A record as it lies in a file."""
+    length = struct.pack("<Q", len(data))
+    return b"".join([length, CHECKSUM.pack(masked(crc32c(length))), data, CHECKSUM.pack(masked(crc32c(data)))])
+
+
 def count(path: Path, option: str) -> int:
     """How many records there are, by their lengths alone."""
     found = 0

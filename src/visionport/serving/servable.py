@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visionport import prediction
+from visionport import manifest, prediction
 from visionport.errors import InputError, OptionError, VisionportError
 from visionport.formats import FORMATS, format_of
 from visionport.formats.base import Reading, Runner, SignatureInfo
@@ -24,11 +24,12 @@ BY_SUFFIX = {".tflite": "tflite", ".pb": "frozen_graph", ".onnx": "onnx", ".xml"
 class Servable:
     """An artifact that is asked by its signatures, and about pictures where it is known how.
 
-    definitions: a SignatureDef for each signature, and for what else a SavedModel lists. predictor: None where there is
-    no manifest that tells how pictures are put to it; why: why not.
+    path: the artifact. definitions: a SignatureDef for each signature, and for what else a SavedModel lists. predictor:
+    None where there is no manifest that tells how pictures are put to it; why: why not.
     """
 
     format: str
+    path: Path
     runner: Runner
     signatures: Mapping[str, SignatureInfo]
     definitions: Mapping[str, Any]
@@ -59,13 +60,23 @@ def is_model(path: Path) -> bool:
     return path.is_file() or is_export(path) or (path / SAVED_MODEL).is_file()
 
 
+def lies_in_export(path: Path) -> bool:
+    """Whether it is an export, or one of an export's artifacts; beside these may lie versions of another's making."""
+    if is_export(path):
+        return True
+    folder = next((p for p in path.parents[:2] if is_export(p)), None)
+    if folder is None:
+        return False
+    return not (path / SAVED_MODEL).is_file() or bool(prediction.artifacts_at(path, folder, manifest.read(folder)))
+
+
 def open_servable(path: Path, kind: str | None = None, *, allow_unsafe_ops: bool = False) -> Servable:
     """The artifact at `path`: an export, one of its artifacts, a SavedModel, or a folder with one model file.
 
     kind: which format of an export. allow_unsafe_ops: whether graphs may do things outside, as of `prediction.load`.
     Raises VisionportError where there is none.
     """
-    if any(is_export(p) for p in (path, *path.parents[:2])):
+    if lies_in_export(path):
         predictor = prediction.load(path, format=kind, allow_unsafe_ops=allow_unsafe_ops)
         return _servable(predictor.format, predictor.asker.runner, predictor.path, predictor)
     file, found = _model_file(path)
@@ -109,7 +120,13 @@ def _servable(kind: str, runner: Runner, path: Path, predictor: Predictor | None
     if (path / SAVED_MODEL).is_file():
         made |= read_definitions(path / SAVED_MODEL)
     return Servable(
-        format=kind, runner=runner, signatures=runner.signatures, definitions=made, predictor=predictor, why=why
+        format=kind,
+        path=path,
+        runner=runner,
+        signatures=runner.signatures,
+        definitions=made,
+        predictor=predictor,
+        why=why,
     )
 
 

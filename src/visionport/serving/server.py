@@ -20,7 +20,7 @@ from visionport.serving.inference import Bounds, Inference
 from visionport.serving.metrics import Metrics
 from visionport.serving.repository import ModelConfig, Repository
 from visionport.serving.rest import Rest
-from visionport.serving.servable import open_servable
+from visionport.serving.warmup import open_warm
 
 PACKAGES = ("starlette", "uvicorn", "grpc", "grpc_health", "grpc_reflection", "prometheus_client", "orjson")
 HEADERS_WITHIN = 30.0  # seconds in which a connection must come to its request
@@ -94,7 +94,7 @@ def serve(settings: Settings, tell: Callable[[str], None], ready: Callable[[str]
 
 async def _serve(settings: Settings, tell, ready) -> None:
     configs = settings.configs()
-    opener = partial(open_servable, kind=settings.kind, allow_unsafe_ops=settings.allow_unsafe_ops)
+    opener = partial(open_warm, kind=settings.kind, allow_unsafe_ops=settings.allow_unsafe_ops, bounds=settings.bounds)
     repository = Repository(opener, [*(c.base for c in configs), *settings.roots], tell)
     listening = listen(settings.host, settings.rest_port)
     wrong = await repository.set_models(configs)
