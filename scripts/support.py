@@ -196,6 +196,17 @@ def formats():
     return table(("`--format`", "writes", "what it is"), rows)
 
 
+def runtimes():
+    """What scripts/runtimes.py has found."""
+    kept = json.loads((ROOT / "scripts" / "runtimes.json").read_text())
+    answers: dict[tuple[str, str], list[str]] = {}
+    for name, found in sorted(kept.items()):
+        for runtime, answer in found.items():
+            answers.setdefault((runtime, answer), []).append(name)
+    rows = [(f"`{runtime}`", answer, listed(names)) for (runtime, answer), names in sorted(answers.items())]
+    return table(("`--format`", "becomes one", "configs and experiments"), rows)
+
+
 def inputs():
     same_names(INPUTS, INPUT_TYPES)
     rows = [(f"`{name}`", kind.dtype, *INPUTS[name]) for name, kind in INPUT_TYPES.items()]
@@ -315,6 +326,7 @@ TABLES = {
     "extractors": extractors,
     "zoo": zoo,
     "formats": formats,
+    "runtimes": runtimes,
     "inputs": inputs,
     "resizers": resizers,
     "parts": parts,

@@ -211,14 +211,14 @@ def outside(location):
     return tensor
 
 
-@pytest.mark.parametrize("location", ["/etc/passwd", "../secret", "", "link"])
-def test_weights_outside_of_the_folder_are_refused(tmp_path, location):
+@pytest.mark.parametrize("location", ["/etc/passwd", "../secret", "", "link", "missing", "n" * 300, "a\0b"])
+def test_weights_elsewhere_are_refused(tmp_path, location):
     (tmp_path / "secret").write_bytes(bytes(16))
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "link").symlink_to(tmp_path / "secret")
     path = small(folder / "m.onnx", helper.make_node("Add", ["x", "w"], ["y"]), initializers=[outside(location)])
-    with pytest.raises(ArtifactError, match="outside of its folder"):
+    with pytest.raises(ArtifactError, match="is no file in its folder"):
         FORMAT.check_foreign(path)
 
 
@@ -264,3 +264,14 @@ def test_damaged_files(tmp_path, data):
     said = visionport("predict", path, path)
     assert said.returncode == 2
     assert "Traceback" not in said.stderr
+
+
+def test_it_is_served_wherever_it_lies(file, tmp_path):
+    from visionport.serving.servable import open_servable
+
+    shutil.copy(file, tmp_path / "model.onnx")
+    servable = open_servable(tmp_path)
+    assert servable.format == "onnx"
+    assert servable.predictor
+    assert servable.predictor.labels[4] == "three"
+    assert list(servable.definitions) == ["serving_default"]

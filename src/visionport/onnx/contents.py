@@ -68,12 +68,17 @@ def outputs(model) -> tuple[End, ...]:
 def end(info) -> End:
     kind = info.type.tensor_type
     shape = tuple(d.dim_value if d.WhichOneof("value") == "dim_value" else None for d in kind.shape.dim)
-    return End(name=info.name, dtype=DTYPES.get(kind.elem_type, f"type {kind.elem_type}"), shape=shape)
+    return End(name=text(info.name), dtype=DTYPES.get(kind.elem_type, f"type {kind.elem_type}"), shape=shape)
 
 
 def metadata(model) -> dict[str, str]:
     """What the file says of itself, by key."""
-    return {entry.key: entry.value for entry in model.metadata_props}
+    return {text(entry.key): text(entry.value) for entry in model.metadata_props}
+
+
+def text(value: str | bytes) -> str:
+    """What protobuf gives as bytes where it is no UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
 def graphs(graph) -> Iterator[Any]:
@@ -105,19 +110,15 @@ def constants(model) -> Iterator[Any]:
 
 def check(path: Path, model) -> None:
     """Raises ArtifactError for a file that reads others outside of its folder, or runs code of its own."""
-    folder = path.resolve().parent
     for tensor in constants(model):
         if tensor.data_location == EXTERNAL:
-            place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-            target = (folder / place).resolve()
-            if not place or Path(place).is_absolute() or not target.is_relative_to(folder):
+            place = location(tensor)
+            if not lies_beside(path, place):
                 raise ArtifactError(
-                    f"{path} reads the weights {tensor.name[:80]!r} from {place[:200]!r}, which lies outside of its "
-                    "folder. Have a file made that holds them, or lies beside them."
+                    f"{path} reads the weights {text(tensor.name)[:80]!r} from {place[:200]!r}, which is no file in "
+                    "its folder. Have a file made that holds them, or put them beside it."
                 )
-            if not target.is_file():
-                raise ArtifactError(f"{path} needs {place[:200]!r} beside it, which holds its weights.")
-    foreign = sorted({node.domain for node in nodes(model.graph)} - set(DOMAINS) - functions(model))
+    foreign = sorted({text(node.domain) for node in nodes(model.graph)} - set(DOMAINS) - functions(model))
     if foreign:
         raise ArtifactError(
             f"{path} has operations of {', '.join(repr(d[:80]) for d in foreign)}, which ONNX Runtime does not have: "
@@ -125,9 +126,24 @@ def check(path: Path, model) -> None:
         )
 
 
+def lies_beside(path: Path, place: str) -> bool:
+    """Whether `place` is a file in the folder of `path`, or below, where all links are followed."""
+    folder = path.resolve().parent
+    try:
+        target = (folder / place).resolve()
+        return bool(place) and not Path(place).is_absolute() and target.is_relative_to(folder) and target.is_file()
+    except (OSError, ValueError):  # a name that no file system has
+        return False
+
+
 def functions(model) -> set[str]:
     """The domains of what the file itself defines by ONNX's operations."""
-    return {function.domain for function in model.functions}
+    return {text(function.domain) for function in model.functions}
+
+
+def location(tensor) -> str:
+    """The file that a tensor's values are in, as the tensor says; "" where it says nothing."""
+    return next((text(entry.value) for entry in tensor.external_data if entry.key == "location"), "")
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -139,17 +155,17 @@ def describe(path: Path) -> dict[str, Any]:
         dtype = DTYPES.get(tensor.data_type, f"type {tensor.data_type}")
         size = bytes_of(tensor, dtype)
         weights[dtype] += size
-        largest.append({"name": tensor.name, "dtype": dtype, "shape": list(tensor.dims), "size": size})
-    ops = Counter(f"{n.domain}.{n.op_type}" if n.domain else n.op_type for n in nodes(model.graph))
+        largest.append({"name": text(tensor.name), "dtype": dtype, "shape": list(tensor.dims), "size": size})
+    ops = Counter(".".join(filter(None, (text(n.domain), text(n.op_type)))) for n in nodes(model.graph))
     largest.sort(key=lambda t: (-t["size"], t["name"]))
     return {
         "path": str(path),
         "kind": "ONNX file",
         "size": path.stat().st_size,
         "ir_version": model.ir_version,
-        "opsets": {o.domain or "ai.onnx": o.version for o in model.opset_import},
-        "producer": " ".join(filter(None, (model.producer_name, model.producer_version))),
-        "description": model.doc_string,
+        "opsets": {text(o.domain) or "ai.onnx": o.version for o in model.opset_import},
+        "producer": " ".join(filter(None, map(text, (model.producer_name, model.producer_version)))),
+        "description": text(model.doc_string),
         "inputs": [record(e) for e in inputs(model)],
         "outputs": [record(e) for e in outputs(model)],
         "ops": dict(sorted(ops.items(), key=lambda item: (-item[1], item[0]))),
@@ -157,15 +173,7 @@ def describe(path: Path) -> dict[str, Any]:
             "tensors": len(largest),
             "bytes": sum(weights.values()),
             "by_dtype": dict(weights.most_common()),
-            "outside": sorted(
-                {
-                    e.value
-                    for t in constants(model)
-                    if t.data_location == EXTERNAL
-                    for e in t.external_data
-                    if e.key == "location"
-                }
-            ),
+            "outside": sorted({location(t) for t in constants(model) if t.data_location == EXTERNAL}),
             "largest": largest[:5],
         },
         "metadata": metadata(model),

@@ -90,6 +90,9 @@ def open_servable(path: Path, kind: str | None = None, *, allow_unsafe_ops: bool
             return _servable(found, predictor.asker.runner, file, predictor)
         except InputError as e:
             return _open_plain(file, found, str(e).replace(str(file), file.name))
+    if prediction.told_by(file, found):
+        predictor = prediction.load(file, format=found, allow_unsafe_ops=allow_unsafe_ops)
+        return _servable(found, predictor.asker.runner, file, predictor)
     return _open_plain(file, found, "it lies in no export, so its preprocessing and labels are not known")
 
 
