@@ -115,7 +115,7 @@ def convert_resize(node) -> list[Any]:
     images, size = node.get_input(0), node.get_input(1)
     aligned, centred = (node.get_attribute(name) for name in ("align_corners", "half_pixel_centers"))
     channels = images.get_partial_shape()[3]
-    if channels.is_static and channels.get_length() > PICTURE_CHANNELS:
+    if channels.is_dynamic or channels.get_length() > PICTURE_CHANNELS:
         place = "align_corners" if aligned else "half_pixel" if centred else "asymmetric"
         how = {"coordinate_transformation_mode": place, "shape_calculation_mode": "sizes"}
         found = ops.interpolate(ops.convert(images, "f32"), size, "linear_onnx", axes=np.array([1, 2], np.int32), **how)

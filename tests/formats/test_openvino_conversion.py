@@ -1,0 +1,71 @@
+"""Operations that OpenVINO's frontend is told how to convert, against TensorFlow's own answers."""
+
+import numpy as np
+import pytest
+
+from visionport.formats.openvino import conversion
+
+openvino = pytest.importorskip("openvino")
+
+
+def answers(function, specs, *values):
+    """(OpenVINO's, TensorFlow's) answers of a function of tensors, a dict."""
+    import tensorflow as tf
+
+    concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
+    network = conversion.convert(concrete, {spec.name: spec.name for spec in specs}, "test")
+    model = openvino.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    named = {spec.name: value for spec, value in zip(specs, values, strict=True)}
+    found = {name: value for output, value in model(named).items() for name in output.names}
+    return found, {name: value.numpy() for name, value in concrete(*map(tf.constant, values)).items()}
+
+
+@pytest.mark.parametrize("columns", [1, 7])
+def test_suppression_of_all_images_and_classes(columns):
+    import tensorflow as tf
+
+    from visionport.ops import portable
+
+    random = np.random.default_rng(columns)
+    corners = random.random((3, 40, columns, 2), np.float32)
+    boxes = np.concatenate([corners, corners + 0.3], -1)
+    scores = random.random((3, 40, 7), np.float32)
+    specs = [tf.TensorSpec((None, 40, columns, 4), name="boxes"), tf.TensorSpec((None, 40, 7), name="scores")]
+    found, wanted = answers(
+        lambda b, s: {"selected": portable.suppress(b, s, 10, 0.4, 0.5)}, specs, boxes.astype(np.float32), scores
+    )
+    assert len(wanted["selected"]) > 40
+    np.testing.assert_array_equal(found["selected"], wanted["selected"])
+
+
+@pytest.mark.parametrize("how", [{}, {"align_corners": True}, {"half_pixel_centers": True}])
+@pytest.mark.parametrize("channels", [1, 3, 8])
+def test_resizing(how, channels):
+    import tensorflow as tf
+
+    def resized(x):
+        return {"y": tf.raw_ops.ResizeBilinear(images=x, size=[30, 37], **how)}
+
+    for height, width in ((48, 64), (30, 37), (97, 51), (1, 7)):
+        image = np.random.default_rng(0).integers(0, 256, (2, height, width, channels), np.uint8)
+        found, wanted = answers(resized, [tf.TensorSpec((None, None, None, channels), tf.uint8, "x")], image)
+        # Of pictures hardly anything; where a network resizes its own maps, what rounding a place does.
+        np.testing.assert_allclose(found["y"], wanted["y"], atol=1e-3 if channels <= 3 else 5e-2)
+
+
+def test_the_best_of_many_are_found():
+    """A large top-k is made unstable, a small one stays as it is."""
+    import tensorflow as tf
+
+    scores = np.random.default_rng(0).permutation(100_000).astype(np.float32)[None]
+    same = np.array([[3, 1, 3, 2, 3]], np.float32)
+
+    def best(x, y):
+        many, few = tf.math.top_k(x, 100), tf.math.top_k(y, 4)
+        return {"values": many[0], "places": many[1], "stable": few[1]}
+
+    found, wanted = answers(
+        best, [tf.TensorSpec((1, 100_000), name="x"), tf.TensorSpec((1, 5), name="y")], scores, same
+    )
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(found[name], value)
