@@ -28,6 +28,7 @@ from visionport.formats.opencv_options import OpencvOptions
 from visionport.formats.openvino.options import OpenvinoOptions
 from visionport.formats.options import declared
 from visionport.formats.saved_model_options import SavedModelOptions
+from visionport.formats.tfjs.options import TfjsOptions
 from visionport.formats.tflite import ssd as tflite
 from visionport.formats.tflite.options import TfliteOptions
 from visionport.inputs import pictures
@@ -321,6 +322,7 @@ TABLES = {
     "tflite_options": format_options(TfliteOptions),
     "onnx_options": format_options(OnnxOptions),
     "openvino_options": format_options(OpenvinoOptions),
+    "tfjs_options": format_options(TfjsOptions),
     "opencv_options": format_options(OpencvOptions),
     "saved_model_options": format_options(SavedModelOptions),
     "extractors": extractors,

@@ -20,9 +20,10 @@ FORBIDDEN = {
     "ops": ROOMS - {"ops", "config"},
     "config": ROOMS - {"config"},
     "checkpoint": ROOMS - {"checkpoint", "config"},
-    "models": ARTIFACTS | {"tflite", "onnx", "graph"},
-    "inputs": ARTIFACTS | {"models", "tflite", "onnx", "graph"},
-    "graph": ARTIFACTS | {"models", "tflite", "onnx"},
+    "models": ARTIFACTS | {"tflite", "onnx", "tfjs", "graph"},
+    "inputs": ARTIFACTS | {"models", "tflite", "onnx", "tfjs", "graph"},
+    "graph": ARTIFACTS | {"models", "tflite", "onnx", "tfjs"},
+    "tfjs": {"formats", "tasks", "models", "report", "conversion", "batch"} | SERVED,
     "onnx": {"formats", "tasks", "models", "report", "conversion", "batch"} | SERVED,
     "tflite": {"formats", "tasks", "models", "report", "conversion", "batch"} | SERVED,
     "tasks": {"formats", "models", "report", "conversion", "batch"} | SERVED,
@@ -47,7 +48,7 @@ HEAVY_HOMES = {"ops", "models"}  # plain TensorFlow functions; all else imports 
 # and what knows TFLite's own detection op or the old exporters' graphs, whose names these are.
 DETECTIONS = ("visionport.models.", "visionport.tasks.detection.", "visionport.formats.tflite.ssd")
 DETECTIONS += ("visionport.formats.tflite.center_net", "visionport.formats.opencv", "visionport.formats.tflite.options")
-DETECTIONS += ("visionport.formats.tflite.reference", "visionport.formats.heads")
+DETECTIONS += ("visionport.formats.tflite.reference", "visionport.formats.heads", "visionport.formats.tfjs.suppression")
 DETECTIONS += ("visionport.tflite.", "visionport.graph.sources", "visionport.scripts.")
 MODELS = ("Ssd", "FasterRcnn", "CenterNet")  # whose classes nobody else may branch on
 

@@ -33,6 +33,12 @@ ONNX_NODES = 200_000  # those of branches too
 IR_TEXT = 256 * MEBIBYTE  # bytes
 IR_ELEMENTS, IR_DEPTH = 10_000_000, 200  # bodies of loops and branches lie in one another
 
+# TensorFlow.js models.
+TFJS_NODES = 200_000
+TFJS_SHARDS = 10_000  # of 4 MB each
+TFJS_BYTES = 2 * GIBIBYTE  # of weights
+TFJS_HEAP = 4 * GIBIBYTE  # of JavaScript's own memory, in the process that runs a model
+
 # A TFLite, ONNX or OpenVINO file of unknown origin is tried in a process of its own.
 TRIAL_MEMORY = 8 * GIBIBYTE  # address space besides the file's own bytes
 EXPENDABLE = "VISIONPORT_EXPENDABLE"  # set in the environment of a process that is there for one artifact alone

@@ -14,6 +14,7 @@ from visionport.formats.onnx.options import OnnxOptions
 from visionport.formats.opencv_options import OpencvOptions
 from visionport.formats.openvino.options import OpenvinoOptions
 from visionport.formats.saved_model_options import SavedModelOptions
+from visionport.formats.tfjs.options import TfjsOptions
 from visionport.formats.tflite.options import TfliteOptions
 
 if TYPE_CHECKING:  # it needs NumPy, which --help does not
@@ -21,11 +22,11 @@ if TYPE_CHECKING:  # it needs NumPy, which --help does not
 
 FORMATS = tuple(asked_for())
 # The formats' own options, each a part of Options.
-PARTS = (SavedModelOptions, TfliteOptions, OnnxOptions, OpenvinoOptions, OpencvOptions)
+PARTS = (SavedModelOptions, TfliteOptions, OnnxOptions, OpenvinoOptions, TfjsOptions, OpencvOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OpencvOptions, OpenvinoOptions, OnnxOptions, TfliteOptions, SavedModelOptions):
+class Options(OpencvOptions, TfjsOptions, OpenvinoOptions, OnnxOptions, TfliteOptions, SavedModelOptions):
     """One export: what every format shares, and each format's own. Paths are as the user gave them."""
 
     config: Path | None = None  # pipeline.config, or a params.yaml of Official Vision; or a folder that holds one
@@ -117,6 +118,7 @@ class Options(OpencvOptions, OpenvinoOptions, OnnxOptions, TfliteOptions, SavedM
         self.check_tflite(self.formats, calibrated=self.is_calibrated_for_openvino(self.formats))
         self.check_onnx(self.formats)
         self.check_openvino(self.formats)
+        self.check_tfjs(self.formats)
         self.check_opencv(self.formats)
         self.check_saved_model(self.formats)
         self.selection.check()

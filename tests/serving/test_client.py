@@ -38,7 +38,7 @@ def exported(tmp_path_factory, digits) -> Path:
 
 @pytest.fixture(scope="module")
 def server(exported):
-    with serving(exported, "--label", "digits:stable=1") as running:
+    with serving(exported, "--label", "digits:stable=1", "--timeout", 60) as running:
         yield running
 
 
@@ -128,7 +128,7 @@ def test_unknown_signatures_are_told(server, picture):
 
 def test_a_token_is_sent(exported, picture, tmp_path):
     (tmp_path / "token").write_text("s3cret\n")
-    with serving(exported, "--token-file", tmp_path / "token") as running:
+    with serving(exported, "--token-file", tmp_path / "token", "--timeout", 60) as running:
         for url in (f"http://127.0.0.1:{running.rest}", f"grpc://127.0.0.1:{running.grpc}"):
             request = Request(address=read_address(url, "digits"), access=Access(seconds=120), images=[picture])
             with pytest.raises(ServerError, match="wants a token"):

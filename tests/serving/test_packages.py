@@ -18,8 +18,8 @@ from visionport import Options, export, manifest
 from visionport.errors import InputError, OptionError, OutputError
 from visionport.formats.base import SignatureInfo, Tensor
 from visionport.inputs import tfrecords
-from visionport.packaging import triton
-from visionport.packaging.package import TARGETS, Request, package
+from visionport.packaging import TARGETS, triton
+from visionport.packaging.package import Request, package
 from visionport.packaging.requests import binary_body, json_body
 from visionport.packaging.source import Source
 from visionport.serving.configs import read_configs
@@ -27,6 +27,7 @@ from visionport.serving.messages import message, to_array
 from visionport.serving.warmup import FILE
 
 WARM = "assets.extra/tf_serving_warmup_requests"
+PATIENT = ("--timeout", 60)  # seconds: a slow machine may need them for the first request
 
 
 @pytest.fixture(scope="module")
@@ -183,12 +184,14 @@ def test_a_package_is_served_and_answers_as_the_export_does(packages, source):
     shutil.copytree(source / "saved_model", second)
     body, alone = (out / "request.json").read_bytes(), f"digits={source / 'saved_model'}"
     try:
-        with serving("--model-config-file", out / "models.config", "--versions", "all", "--name", alone) as server:
+        with serving(
+            "--model-config-file", out / "models.config", "--versions", "all", "--name", alone, *PATIENT
+        ) as server:
             ours = server.post("/v1/models/digits:predict", body)
             assert server.post("/v1/models/Digits_1/versions/4001:predict", body) == ours
     finally:
         shutil.rmtree(second)
-    with serving("--model-config-file", out / "models.config", "--grpc-port", "none") as server:
+    with serving("--model-config-file", out / "models.config", "--grpc-port", "none", *PATIENT) as server:
         assert server.post("/v1/models/Digits_1:predict", body) == ours
         (model,) = server.get("/v1/models")["models"]
         assert model["versions"][0]["classes"]["1"] == "zero"

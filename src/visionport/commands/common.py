@@ -22,6 +22,7 @@ GROUPS = {
         --classes-per-detection --tflite-outputs --score-threshold""",
     "ONNX": "--onnx-head --onnx-preprocessing --opset",
     "OpenVINO": "--openvino-precision --openvino-head",
+    "TensorFlow.js": "--tfjs-head --tfjs-quantize",
     "Quantisation": "--quantize --calibration --quantize-exclude --mean --std",
     "Models": """--name --model --version --storage-uri --model-config-file --model-config-poll --model-root --label
         --versions --poll""",

@@ -6,7 +6,7 @@ import click
 
 from visionport.commands.common import Command
 from visionport.formats import FORMATS
-from visionport.packaging.package import TARGETS
+from visionport.packaging import TARGETS
 
 
 @click.command(

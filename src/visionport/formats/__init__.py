@@ -16,6 +16,7 @@ FORMATS = {
     "tflite": "visionport.formats.tflite.format",
     "onnx": "visionport.formats.onnx.format",
     "openvino": "visionport.formats.openvino.format",
+    "tfjs": "visionport.formats.tfjs.format",
     "opencv": "visionport.formats.opencv",
 }
 BASIC = ("saved_model", "frozen_graph", "tflite")  # which need no extra

@@ -40,7 +40,7 @@ def inspect(
     params_override: str | Sequence[str] = (),
     image_size: tuple[int, int] | None = None,
 ) -> Inspection:
-    """What a checkpoint, a TFLite or ONNX file, an OpenVINO model, a SavedModel or a graph holds.
+    """What a checkpoint, a TFLite or ONNX file, an OpenVINO or TensorFlow.js model, a SavedModel or a graph holds.
 
     config, or experiment, config_files and params_override of Official Vision: does the checkpoint fit this config?
     Then `fits` says so, and `problems` what does not. image_size: (height, width) of Official Vision's network.
@@ -69,6 +69,10 @@ def inspect(
         from visionport.inspection import openvino
 
         return Inspection(facts=openvino.describe(path), render=openvino.render)
+    if kind == "TensorFlow.js model":
+        from visionport.inspection import tfjs
+
+        return Inspection(facts=tfjs.describe(path), render=tfjs.render)
     if kind:
         from visionport.inspection import graph
 
@@ -87,7 +91,10 @@ def kind_of(path: Path) -> str:
     """What an artifact is; "" for a checkpoint."""
     from visionport.graph.sources import SAVED_MODEL
     from visionport.onnx.contents import is_onnx
+    from visionport.tfjs.contents import is_tfjs
 
+    if is_tfjs(path):
+        return "TensorFlow.js model"
     if path.suffix == ".tflite" and path.is_file():
         return "TFLite file"
     if path.suffix == ".xml" or filetypes.kind_of_file(path) == filetypes.OPENVINO:

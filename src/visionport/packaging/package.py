@@ -10,20 +10,12 @@ from visionport import manifest
 from visionport.errors import OptionError
 from visionport.formats import FORMATS
 from visionport.lineage import LABELS
-from visionport.packaging import requests
+from visionport.packaging import TARGETS, requests
 from visionport.packaging.source import Source, copy_file, read_source
 from visionport.packaging.target import Job, Target
 from visionport.prediction import check_signature
 from visionport.staging import check_target, staged
 
-# What --for takes -> the module that writes its layout.
-TARGETS = {
-    "tf-serving": "visionport.packaging.tf_serving",
-    "sagemaker": "visionport.packaging.sagemaker",
-    "triton": "visionport.packaging.triton",
-    "kserve": "visionport.packaging.kserve",
-    "vertex": "visionport.packaging.vertex",
-}
 README = "README.md"
 
 

@@ -17,7 +17,7 @@ SAVED_MODEL = "saved_model.pb"
 DEFAULT = "serving_default"
 PREDICT = "tensorflow/serving/predict"
 # What else a version's folder may hold, or a version itself be, without a manifest.
-BY_SUFFIX = {".tflite": "tflite", ".pb": "frozen_graph", ".onnx": "onnx", ".xml": "openvino"}
+BY_SUFFIX = {".tflite": "tflite", ".pb": "frozen_graph", ".onnx": "onnx", ".xml": "openvino", ".json": "tfjs"}
 
 
 @dataclass(frozen=True, kw_only=True)

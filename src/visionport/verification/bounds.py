@@ -45,8 +45,9 @@ QUANTIZED = {
     "pixels": Tolerance(raw=1e-2, floor=1e-2, score=0.02, place=0.02, matched=0.95, judged=False, noise=ANSWERS_AT_ALL),
     # A quantisation-aware checkpoint's own 8 bits: the same roundings, and those of pixels.
     "trained": Tolerance(raw=0, floor=1e-2, score=0.1, place=0.05, matched=0.95, moved=0.5),
-    "float16": Tolerance(
-        raw=1e-2, floor=1e-3, score=0.02, place=0.01, matched=0.95, judged=False, noise=ANSWERS_AT_ALL
+    **dict.fromkeys(
+        ("float16", "uint16"),
+        Tolerance(raw=1e-2, floor=1e-3, score=0.02, place=0.01, matched=0.95, judged=False, noise=ANSWERS_AT_ALL),
     ),
     **dict.fromkeys(
         ("dynamic", "int8", "uint8", "int16x8"),
@@ -59,5 +60,5 @@ CLEAR_MATCHED = 0.5
 KEPT_BY_DESIGN = 0.8
 
 # What the metric of a task, from 0 to 1, may fall by on labelled pictures, for what rounds a file ("": nothing does).
-METRIC_LOST = {"": 0.002, "pixels": 0.005, "float16": 0.005}
+METRIC_LOST = {"": 0.002, "pixels": 0.005, "float16": 0.005, "uint16": 0.005}
 METRIC_LOST |= dict.fromkeys(("dynamic", "int8", "int16x8", "uint8", "trained"), 0.02)

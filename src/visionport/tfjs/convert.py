@@ -1,0 +1,204 @@
+"""A GraphDef of constants becomes a graph model of TensorFlow.js: its graph as JSON, its constants apart in shards."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from visionport.errors import UnsupportedError
+from visionport.graph import edit
+from visionport.tfjs.operations import OPERATIONS
+
+SHARD = 4 << 20  # bytes, as browsers' caches like them
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
+KERNELS = (*CONVOLUTIONS, "MatMul", "Conv2DBackpropInput")  # whose weights are what a file is made of
+KEPT = ("float32", "int32", "bool")  # what a weights manifest holds as it is
+QUANTIZED = ("float16", "uint8", "uint16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphModel:
+    """model.json's content, and its shards by their names."""
+
+    content: Mapping[str, Any]
+    shards: Mapping[str, bytes]
+
+
+def convert(
+    graph, inputs: Sequence[str], outputs: Sequence[str], *, quantize: str = "none", metadata: Mapping[str, Any]
+) -> GraphModel:
+    """The graph model. Raises UnsupportedError for operations that TensorFlow.js does not have.
+
+    inputs, outputs: nodes. quantize: how kernels are stored, one of QUANTIZED. metadata: what the file says of itself.
+    """
+    graph = edit.optimized(graph, outputs, ("constfold", "dependency", "pruning"))
+    replace_shape_checks(graph)
+    if quantize != "uint8":  # whose one range for all of a kernel would have to hold what the factors spread
+        fold_batch_norms(graph)
+    edit.prune(graph, [*inputs, *outputs])
+    check_operations(graph)
+    ends = {"inputs": describe_ends(graph, inputs), "outputs": describe_ends(graph, outputs)}
+    narrow(graph)
+    kernels = {edit.base(n.input[1]) for n in graph.node if n.op in KERNELS}
+    weights = {n.name: take_value(n) for n in graph.node if n.op == "Const"}
+    entries, data = [], bytearray()
+    for name, value in sorted(weights.items()):
+        entry, stored = store(name, value, quantize if name in kernels else "none")
+        entries.append(entry)
+        data += stored
+    count = max(1, math.ceil(len(data) / SHARD))
+    names = [f"group1-shard{i + 1}of{count}.bin" for i in range(count)]
+    content = {
+        "format": "graph-model",
+        "generatedBy": "visionport",
+        "convertedBy": "visionport",
+        "signature": ends,
+        "userDefinedMetadata": dict(metadata),
+        "modelTopology": topology(graph),
+        "weightsManifest": [{"paths": names, "weights": entries}],
+    }
+    return GraphModel(
+        content=content, shards={name: bytes(data[i * SHARD : (i + 1) * SHARD]) for i, name in enumerate(names)}
+    )
+
+
+def replace_shape_checks(graph) -> None:
+    """What only asserts a shape passes on what it is given."""
+    for node in graph.node:
+        if node.op in ("EnsureShape", "PreventGradient", "StopGradient", "Snapshot"):
+            node.op = "Identity"
+            node.attr.pop("shape", None)
+
+
+def check_operations(graph) -> None:
+    """Raises UnsupportedError, with names, for what TensorFlow.js does not have."""
+    missing = {n.op: n.name for n in graph.node if n.op not in OPERATIONS}
+    if missing:
+        shown = ", ".join(f"{op} ({name})" for op, name in sorted(missing.items())[:5])
+        raise UnsupportedError(f"TensorFlow.js has no operation {shown}.")
+
+
+def fold_batch_norms(graph) -> None:
+    """Batch norms go into the convolution before them, where nobody else reads that; others are left as they are."""
+    nodes = {n.name: n for n in graph.node}
+    readers: dict[str, int] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers[edit.base(name)] = readers.get(edit.base(name), 0) + 1
+    for norm in [n for n in graph.node if n.op == "FusedBatchNormV3" and not n.attr["is_training"].b]:
+        layer, constants = nodes[edit.base(norm.input[0])], [nodes[edit.base(i)] for i in norm.input[1:5]]
+        if layer.op not in CONVOLUTIONS or readers[layer.name] > 1 or any(c.op != "Const" for c in constants):
+            continue
+        kernel = nodes[edit.base(layer.input[1])]
+        if kernel.op != "Const" or norm.attr["data_format"].s not in (b"", b"NHWC"):
+            continue
+        scale, offset, mean, variance = (value_of(c).astype(np.float64) for c in constants)
+        factor = scale / np.sqrt(variance + norm.attr["epsilon"].f)
+        value = value_of(kernel).astype(np.float64)
+        factors = factor.reshape(value.shape[2:]) if layer.op == "DepthwiseConv2dNative" else factor
+        folded = constant(graph, f"{norm.name}/kernel", (value * factors).astype(np.float32))
+        bias = constant(graph, f"{norm.name}/bias", (offset - mean * factor).astype(np.float32))
+        nodes |= {folded: graph.node[-2], bias: graph.node[-1]}
+        layer.input[1] = folded
+        norm.op, norm.input[:] = "BiasAdd", [norm.input[0], bias]
+        dtype = norm.attr["T"].type
+        norm.attr.clear()
+        norm.attr["T"].type, norm.attr["data_format"].s = dtype, b"NHWC"
+
+
+def constant(graph, name: str, value: np.ndarray) -> str:
+    import tensorflow as tf
+
+    node = graph.node.add(name=name, op="Const")
+    node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+    return name
+
+
+def value_of(node) -> np.ndarray:
+    from tensorflow.python.framework import tensor_util
+
+    return tensor_util.MakeNdarray(node.attr["value"].tensor)
+
+
+def narrow(graph) -> None:
+    """TensorFlow.js has no int64: all of them are int32 there."""
+    import tensorflow as tf
+
+    wide, narrow_ = tf.int64.as_datatype_enum, tf.int32.as_datatype_enum
+    for node in graph.node:
+        for attribute in node.attr.values():
+            kind = attribute.WhichOneof("value")
+            if kind == "type" and attribute.type == wide:
+                attribute.type = narrow_
+            if kind == "list":
+                attribute.list.type[:] = [narrow_ if t == wide else t for t in attribute.list.type]
+
+
+def take_value(node) -> np.ndarray:
+    """A constant's value, of which only the shape is left in the graph."""
+    import tensorflow as tf
+
+    value = value_of(node)
+    if value.dtype == np.int64:
+        value = np.clip(value, np.iinfo(np.int32).min, np.iinfo(np.int32).max).astype(np.int32)
+    if value.dtype.name not in KEPT:
+        raise UnsupportedError(f"TensorFlow.js has no constants of {value.dtype.name} ({node.name}).")
+    tensor = node.attr["value"].tensor
+    tensor.Clear()
+    tensor.dtype = node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
+    tensor.tensor_shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
+    return value
+
+
+def store(name: str, value: np.ndarray, quantize: str) -> tuple[dict[str, Any], bytes]:
+    """The manifest's entry of a weight, and its bytes."""
+    entry: dict[str, Any] = {"name": name, "shape": list(value.shape), "dtype": value.dtype.name}
+    if value.dtype != np.float32 or quantize == "none":
+        return entry, np.ascontiguousarray(value).tobytes()
+    if quantize == "float16":
+        largest = float(np.finfo(np.float16).max)
+        entry["quantization"] = {"dtype": "float16", "original_dtype": "float32"}
+        return entry, np.clip(value, -largest, largest).astype("<f2").tobytes()
+    stored, scale, least = quantize_linearly(value, quantize)
+    entry["quantization"] = {"dtype": quantize, "original_dtype": "float32", "scale": scale, "min": least}
+    return entry, stored.tobytes()
+
+
+def quantize_linearly(value: np.ndarray, dtype: str) -> tuple[np.ndarray, float, float]:
+    """Steps of one size between the smallest value and the largest, one of which is 0: codes, scale and smallest."""
+    low, high = min(float(value.min(initial=0)), 0.0), max(float(value.max(initial=0)), 0.0)
+    levels = int(np.iinfo(dtype).max)
+    scale = (high - low) / levels or 1.0
+    least = -round(-low / scale) * scale
+    codes = np.clip(np.rint((value.astype(np.float64) - least) / scale), 0, levels)
+    return codes.astype(np.dtype(dtype).newbyteorder("<")), scale, least
+
+
+def describe_ends(graph, names: Iterable[str]) -> dict[str, Any]:
+    """Inputs or outputs as the signature has them. Their dtypes are those of the graph, int64 as int32."""
+    import tensorflow as tf
+
+    names = list(names)
+    found = {}
+    for tensor, value in edit.import_tensors(graph, names).items():
+        dtype = tf.int32 if value.dtype == tf.int64 else value.dtype
+        sides = [-1 if d is None else d for d in value.shape.as_list()] if value.shape.rank is not None else []
+        shape = {"dim": [{"size": str(side)} for side in sides]}
+        found[tensor] = {"name": f"{tensor}:0", "dtype": f"DT_{NAMES[dtype.name]}", "tensorShape": shape}
+    return found
+
+
+NAMES = {"float32": "FLOAT", "int32": "INT32", "bool": "BOOL"}
+
+
+def topology(graph) -> dict[str, Any]:
+    """The graph as JSON, as protobuf writes it."""
+    from google.protobuf import json_format
+
+    for node in graph.node:
+        for name in ("_output_shapes", "_class", "explicit_paddings") if node.op != "Conv2D" else ("_output_shapes",):
+            node.attr.pop(name, None)
+    return json_format.MessageToDict(graph)
