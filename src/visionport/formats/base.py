@@ -207,6 +207,25 @@ def feed_lines(reading: Reading, artifact: Mapping[str, Any], sides: Sequence[Si
     return "\n".join([lines, *map(side_inputs.snippet, sides)])
 
 
+def snippet_parts(artifact, content, task: Task, module: str, pair: str = '"{}": {}') -> dict[str, str]:
+    """What a snippet is filled with: path, imports, feed, call and end.
+
+    module: the runtime's, imported beside NumPy. pair: how a call gives a value to an input's name.
+    """
+    reading = Reading.read(artifact["reading"])
+    sides = side_inputs.of(content)
+    feed = feed_lines(reading, artifact, sides)
+    values = {reading.input: "value"} | {name: name for name in (*(i.name for i in sides), *reading.more)}
+    names = [t["name"] for t in artifact["signatures"][0]["outputs"]]
+    return {
+        "path": artifact["path"],
+        "imports": import_lines(feed, f"import numpy as np, {module}"),
+        "feed": feed,
+        "call": ", ".join(pair.format(*given) for given in values.items()),
+        "end": task.print_lines(lambda name: f'answer["{name}"]', names),
+    }
+
+
 def import_lines(feed: str, first: str) -> str:
     """The imports of a snippet whose feed is that."""
     more = [f"from PIL import Image{', ImageSequence' * ('ImageSequence' in feed)}"] if "Image." in feed else []

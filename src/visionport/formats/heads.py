@@ -5,12 +5,44 @@ the network itself says, to be decoded by whoever takes it. Any model that is no
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from visionport.errors import OptionError, UnsupportedError
+from visionport.formats.base import Format
 
 HEADS = ("detections", "decoded", "raw")
+
+
+class Headed(Format):
+    """A format that gives any of HEADS: its option is called by its own name, as onnx_head."""
+
+    def head(self, options) -> str:
+        return getattr(options, f"{self.name}_head")
+
+    def graph_head(self, config, options) -> str:
+        """What the network's graph itself gives, where the runner does the rest."""
+        return self.head(options)
+
+    def answers_in_full(self, options) -> bool:
+        return self.head(options) == HEADS[0]
+
+    def left_out(self, model, options, outputs: Sequence[str]) -> Mapping[str, str]:
+        if self.answers_in_full(options):
+            return {}
+        held = names_of(model.config, self.head(options))
+        reason = f"--{self.name}-head {self.head(options)} gives what detections are made of"
+        return {name: reason for name in outputs if name not in held}
+
+    def probes(self, model, options) -> Callable | None:
+        head = self.graph_head(model.config, options)
+        if head == HEADS[0]:
+            return None
+
+        def probe(images, true_shapes, prediction):
+            return outputs_of(model, head, images, true_shapes, prediction)
+
+        return probe
 
 
 def check(config, head: str, option: str) -> None:

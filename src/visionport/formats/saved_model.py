@@ -14,16 +14,14 @@ from visionport.formats.base import (
     Reading,
     SignatureInfo,
     Tensor,
-    feed_lines,
-    import_lines,
     limit_tensorflow,
     read_signature,
     rounds,
+    snippet_parts,
 )
 from visionport.graph import effects, growth, sources
 from visionport.graph.edit import first_line
 from visionport.graph.saved_model import write
-from visionport.inputs import side_inputs
 from visionport.signatures import PREDICT, sign_heads
 from visionport.verification.bounds import FAKE_QUANTIZED, SAME_OPERATIONS
 
@@ -88,19 +86,8 @@ class SavedModel(Format):
         return FAKE_QUANTIZED if rounds(model) else SAME_OPERATIONS
 
     def snippet(self, artifact, content, task) -> str:
-        reading = Reading.read(artifact["reading"])
-        sides = side_inputs.of(content)
-        feed = feed_lines(reading, artifact, sides)
-        more = "".join(f", {n}=tf.constant({n})" for n in (*(i.name for i in sides), *reading.more))
-        names = [t["name"] for t in artifact["signatures"][0]["outputs"]]
-        return SNIPPET.format(
-            path=artifact["path"],
-            signature=reading.signature,
-            imports=import_lines(feed, "import numpy as np, tensorflow as tf"),
-            feed=feed,
-            call=f"{reading.input}=tf.constant(value){more}",
-            end=task.print_lines(lambda name: f'answer["{name}"]', names),
-        )
+        parts = snippet_parts(artifact, content, task, "tensorflow as tf", "{}=tf.constant({})")
+        return SNIPPET.format(signature=artifact["reading"]["signature"], **parts)
 
 
 def named(signatures) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,16 @@ from visionport import trials
 from visionport.errors import OptionError, UnsupportedError
 from visionport.formats import heads
 from visionport.formats.base import (
-    Format,
     Network,
     Reading,
     SignatureInfo,
     Tensor,
-    feed_lines,
-    import_lines,
     read_signature,
     rounds,
+    snippet_parts,
 )
 from visionport.formats.onnx.runner import SIGNATURE, OnnxRunner
 from visionport.formats.record import record
-from visionport.inputs import side_inputs
 from visionport.inputs.types import split_name, type_of
 from visionport.onnx import contents, trial
 from visionport.signatures import Signature, sign_anew, sign_preprocessed
@@ -32,7 +29,7 @@ TOLD = "visionport.record"  # of the metadata: how the file is asked, as a manif
 SUPPRESSION = "NonMaxSuppression"
 
 
-class Onnx(Format):
+class Onnx(heads.Headed):
     """See formats/base.py."""
 
     name = "onnx"
@@ -130,38 +127,8 @@ class Onnx(Format):
         # Other kernels, and batch norms are folded into weights.
         return FAKE_QUANTIZED if rounds(model) else OTHER_RUNTIME
 
-    def left_out(self, model, options, outputs: Sequence[str]) -> Mapping[str, str]:
-        if options.onnx_head == heads.HEADS[0]:
-            return {}
-        held = heads.names_of(model.config, options.onnx_head)
-        reason = f"--onnx-head {options.onnx_head} gives what detections are made of"
-        return {name: reason for name in outputs if name not in held}
-
-    def probes(self, model, options) -> Callable | None:
-        if options.onnx_head == heads.HEADS[0]:
-            return None
-
-        def probe(images, true_shapes, prediction):
-            return heads.outputs_of(model, options.onnx_head, images, true_shapes, prediction)
-
-        return probe
-
-    def answers_in_full(self, options) -> bool:
-        return options.onnx_head == heads.HEADS[0]
-
     def snippet(self, artifact, content, task) -> str:
-        reading = Reading.read(artifact["reading"])
-        sides = side_inputs.of(content)
-        feed = feed_lines(reading, artifact, sides)
-        more = "".join(f', "{n}": {n}' for n in (*(i.name for i in sides), *reading.more))
-        names = [t["name"] for t in artifact["signatures"][0]["outputs"]]
-        return SNIPPET.format(
-            path=artifact["path"],
-            imports=import_lines(feed, "import numpy as np, onnxruntime"),
-            feed=feed,
-            call=f'{{"{reading.input}": value{more}}}',
-            end=task.print_lines(lambda name: f'answer["{name}"]', names),
-        )
+        return SNIPPET.format(**snippet_parts(artifact, content, task, "onnxruntime"))
 
 
 def picture_input(config, options) -> str:
@@ -213,7 +180,7 @@ SNIPPET = """\
 model = onnxruntime.InferenceSession("{path}")
 {feed}
 names = [output.name for output in model.get_outputs()]
-answer = dict(zip(names, model.run(names, {call})))
+answer = dict(zip(names, model.run(names, {{{call}}})))
 {end}"""
 
 FORMAT = Onnx()

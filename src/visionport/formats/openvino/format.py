@@ -1,7 +1,7 @@
 """OpenVINO model: model.xml and model.bin, preprocessing and suppression inside."""
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +9,16 @@ from visionport import trials
 from visionport.errors import OptionError, UnsupportedError
 from visionport.formats import heads
 from visionport.formats.base import (
-    Format,
     Network,
     Reading,
     SignatureInfo,
-    feed_lines,
-    import_lines,
     proposes,
     read_signature,
     rounds,
+    snippet_parts,
 )
 from visionport.formats.openvino import ir, model_info, trial
 from visionport.formats.openvino.runner import EXACT, OpenvinoRunner
-from visionport.inputs import side_inputs
 from visionport.inputs.types import INPUT_TYPES, split_name
 from visionport.progress import size_of
 from visionport.verification.bounds import FAKE_QUANTIZED, OTHER_RUNTIME, OTHER_RUNTIME_PROPOSALS, QUANTIZED
@@ -29,7 +26,7 @@ from visionport.verification.bounds import FAKE_QUANTIZED, OTHER_RUNTIME, OTHER_
 FOLDER = "openvino"
 
 
-class Openvino(Format):
+class Openvino(heads.Headed):
     """See formats/base.py. The first signature of pictures is the one that it holds."""
 
     name = "openvino"
@@ -137,39 +134,8 @@ class Openvino(Format):
             return FAKE_QUANTIZED
         return OTHER_RUNTIME_PROPOSALS if proposes(model) else OTHER_RUNTIME
 
-    def left_out(self, model, options, outputs: Sequence[str]) -> Mapping[str, str]:
-        if self.answers_in_full(options):
-            return {}
-        held = heads.names_of(model.config, options.openvino_head)
-        reason = f"--openvino-head {options.openvino_head} gives what detections are made of"
-        return {name: reason for name in outputs if name not in held}
-
-    def probes(self, model, options) -> Callable | None:
-        if self.answers_in_full(options):
-            return None
-
-        def probe(images, true_shapes, prediction):
-            return heads.outputs_of(model, options.openvino_head, images, true_shapes, prediction)
-
-        return probe
-
-    def answers_in_full(self, options) -> bool:
-        return options.openvino_head == heads.HEADS[0]
-
     def snippet(self, artifact, content, task) -> str:
-        reading = Reading.read(artifact["reading"])
-        sides = side_inputs.of(content)
-        feed = feed_lines(reading, artifact, sides)
-        more = "".join(f', "{n}": {n}' for n in (*(i.name for i in sides), *reading.more))
-        names = [t["name"] for t in artifact["signatures"][0]["outputs"]]
-        return SNIPPET.format(
-            path=artifact["path"],
-            imports=import_lines(feed, "import numpy as np, openvino"),
-            exact=EXACT,
-            feed=feed,
-            call=f'{{"{reading.input}": value{more}}}',
-            end=task.print_lines(lambda name: f'answer["{name}"]', names),
-        )
+        return SNIPPET.format(exact=EXACT, **snippet_parts(artifact, content, task, "openvino"))
 
 
 def takes_pictures(config, given: str) -> bool:
@@ -201,7 +167,7 @@ SNIPPET = """\
 
 model = openvino.compile_model("{path}", "CPU", {exact})
 {feed}
-found = model({call})
+found = model({{{call}}})
 answer = {{name: value for output, value in found.items() for name in output.names}}
 {end}"""
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visionport.config.labels import write_labels
 from visionport.errors import InputError, UnsupportedError
 from visionport.formats import heads
-from visionport.formats.base import Format, Reading, SignatureInfo, Tensor, read_signature, rounds
+from visionport.formats.base import Reading, SignatureInfo, Tensor, read_signature, rounds
+from visionport.formats.record import record
 from visionport.formats.tfjs import runner, suppression
-from visionport.inputs.preprocessing import describe
 from visionport.signatures import Signature, sign_preprocessed
 from visionport.tfjs import contents
 from visionport.tfjs.convert import convert
@@ -24,7 +23,7 @@ BESIDE = ("detect.js", "index.html", "page.js")
 TWO_STAGES = ("faster_rcnn", "mask_rcnn")
 
 
-class Tfjs(Format):
+class Tfjs(heads.Headed):
     """See formats/base.py."""
 
     name = "tfjs"
@@ -44,7 +43,7 @@ class Tfjs(Format):
                 f"{config.path}: --format tfjs is for pictures, and {config.architecture} takes clips."
             )
         heads.check(config, options.tfjs_head, "--tfjs-head")
-        if config.family in suppression.SUPPRESSED and self.answers_in_full(options):
+        if self.suppresses(config, options):
             suppression.check(config)
 
     def write(self, model, signatures, options, folder: Path, progress=None) -> Path:
@@ -81,28 +80,18 @@ class Tfjs(Format):
 
     def answer_of(self, model, options) -> Callable:
         """What the graph gives of what it takes."""
-        return heads.answer_of(model, graph_head(model.config, options))
+        return heads.answer_of(model, self.graph_head(model.config, options))
 
     def metadata(self, model, signatures, options) -> dict[str, Any]:
         """What model.json says of how it is asked: for detect.js, and for whoever opens it alone (see `told`)."""
-        config = model.config
-        text = write_labels(config.labels, config.num_classes, config.label_offset) if config.labels else ""
-        in_full = self.answers_in_full(options) and config.family in suppression.SUPPRESSED
-        kind = {"architecture": config.architecture, "task": config.task, "api": config.lineage.name}
-        kind |= {"num_classes": config.num_classes, "label_id_offset": config.label_offset}
-        return {
-            "model": kind,
-            "preprocessing": describe(config.model.resizer, model.meta.normalization(config.model)),
-            "reading": self.reading(model, signatures, options).record(),
-            "labels": text.splitlines(),
-            "first_label": config.label_offset,
-            "suppression": suppression.rules_of(config) if in_full else None,
-        }
+        told = record(model, self.reading(model, signatures, options))
+        rules = suppression.rules_of(model.config) if self.suppresses(model.config, options) else None
+        return told | {"first_label": model.config.label_offset, "suppression": rules}
 
     def reading(self, model, signatures, options) -> Reading:
         config = model.config
         name = input_name(config, options)
-        if self.answers_in_full(options) and config.family in suppression.SUPPRESSED:
+        if self.suppresses(config, options):
             return suppression.reading(config, name)
         like = Signature(name="tflite", kind="tflite", input_name=name, function=None)
         names = heads.names_of(config, options.tfjs_head)
@@ -148,28 +137,18 @@ class Tfjs(Format):
     def loss(self, model, options) -> str:
         return "" if options.tfjs_quantize == "none" else options.tfjs_quantize
 
+    def graph_head(self, config, options) -> str:
+        return "decoded" if self.suppresses(config, options) else self.head(options)
+
+    def suppresses(self, config, options) -> bool:
+        """Whether detect.js suppresses the boxes that the graph gives."""
+        return self.answers_in_full(options) and config.family in suppression.SUPPRESSED
+
     def left_out(self, model, options, outputs: Sequence[str]) -> Mapping[str, str]:
-        config, in_full = model.config, self.answers_in_full(options)
-        if in_full and config.family not in suppression.SUPPRESSED:
-            return {}
-        held = heads.names_of(config, graph_head(config, options)) + (suppression.NAMES if in_full else ())
-        reason = "detect.js gives boxes, classes and scores"
-        if not in_full:
-            reason = f"--tfjs-head {options.tfjs_head} gives what detections are made of"
-        return {name: reason for name in outputs if name not in held}
-
-    def probes(self, model, options) -> Callable | None:
-        head = graph_head(model.config, options)
-        if head == heads.HEADS[0]:
-            return None
-
-        def probe(images, true_shapes, prediction):
-            return heads.outputs_of(model, head, images, true_shapes, prediction)
-
-        return probe
-
-    def answers_in_full(self, options) -> bool:
-        return options.tfjs_head == heads.HEADS[0]
+        if not self.suppresses(model.config, options):
+            return super().left_out(model, options, outputs)
+        held = heads.names_of(model.config, "decoded") + suppression.NAMES
+        return {name: "detect.js gives boxes, classes and scores" for name in outputs if name not in held}
 
     def snippet(self, artifact, content, task) -> str:
         names = [t["name"] for t in artifact["signatures"][0]["outputs"]]
@@ -179,13 +158,6 @@ class Tfjs(Format):
         return BARE.format(
             path=artifact["path"], shape=[1 if d < 0 else d for d in source["shape"]], names=", ".join(map(repr, names))
         )
-
-
-def graph_head(config, options) -> str:
-    """What the graph itself gives: of a family that detect.js suppresses, the boxes before that."""
-    if options.tfjs_head == heads.HEADS[0] and config.family in suppression.SUPPRESSED:
-        return "decoded"
-    return options.tfjs_head
 
 
 def input_name(config, options) -> str:
