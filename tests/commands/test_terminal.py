@@ -37,7 +37,7 @@ def test_options_are_in_groups(invoke):
     heads = []
     for command in ("export", "serve"):
         text = invoke(command, "--help").output
-        heads.append([line.rstrip(":") for line in re.findall(r"^\w+:$", text, re.MULTILINE)])
+        heads.append([line.rstrip(":") for line in re.findall(r"^[\w.]+:$", text, re.MULTILINE)])
     served = ["Models", "Network", "Bounds"]
     assert heads == [[*(g for g in GROUPS if g not in served), "Options"], ["Input", "Output", *served, "Options"]]
     text = invoke("export", "--help").output
