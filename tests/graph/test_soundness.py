@@ -419,6 +419,18 @@ def test_variables_that_grow_are_refused(tmp_path, command):
     assert "makes a constant of 10000000000 elements" in printed
 
 
+def test_a_branch_gives_as_many_values_as_its_function():
+    """TensorFlow's optimizer reads beyond the function's outputs, and ends the process."""
+    with tf.Graph().as_default() as made:
+        x = v1.placeholder(tf.float32, [], name="x")
+        tf.cond(x > 0, lambda: x + 1.0, lambda: x * 2.0)
+    graph = made.as_graph_def()
+    soundness.check_graph("g.pb", graph)
+    del graph.library.function[0].signature.output_arg[:]
+    with pytest.raises(InputError, match=r"does not fit the function|has no output"):
+        soundness.check_graph("g.pb", graph)
+
+
 def test_a_size_that_overflows_is_refused(tmp_path):
     """TensorFlow itself makes a negative size of a range that has no end."""
     graph = build_graph(lambda x: [tf.reduce_sum(raw.Range(start=tf.constant(0.0), limit=5.0, delta=1.0, name="r"))])

@@ -146,6 +146,8 @@ def examine_node(node, library: Mapping[str, Any], place: str, budget: list[int]
             raise UnsoundError(f"{where} is of another type than its value")
     if node.op in CALLS:
         examine_call(node, library, where)
+    if node.op in BRANCHES:
+        examine_branches(node, library, where)
 
 
 def examine_call(node, library: Mapping[str, Any], where: str) -> None:
@@ -158,6 +160,27 @@ def examine_call(node, library: Mapping[str, Any], where: str) -> None:
         own = [a.type for a in ends]
         if len(types) != len(own) or any(a and a != t for a, t in zip(own, types, strict=True)):
             raise UnsoundError(f"{where} does not fit the function {function.signature.name} that it calls")
+
+
+def examine_branches(node, library: Mapping[str, Any], where: str) -> None:
+    """The functions of a branch or a loop take and give as many values as the node does."""
+    for attr, taken, given in BRANCHES[node.op]:
+        value = node.attr[attr]
+        for named in value.list.func if value.WhichOneof("value") == "list" else [value.func]:
+            function = library.get(named.name)
+            wanted = [len(node.attr[name].list.type) if name else 1 for name in (taken, given)]
+            if function is None:
+                raise UnsoundError(f"{where} calls {named.name!r}, which is no function of the graph")
+            if [len(function.signature.input_arg), len(function.signature.output_arg)] != wanted:
+                raise UnsoundError(f"{where} does not fit the function {named.name} that it calls")
+
+
+# Op -> (the attribute that names functions, those that list the types of what these take and give; "" for one value).
+IF = (("then_branch", "Tin", "Tout"), ("else_branch", "Tin", "Tout"))
+WHILE = (("cond", "T", ""), ("body", "T", "T"))
+CASE = (("branches", "Tin", "Tout"),)
+BRANCHES = {"If": IF, "While": WHILE, "Case": CASE}
+BRANCHES |= {f"Stateless{op}": functions for op, functions in BRANCHES.items()}
 
 
 def examine_kind(attr, value, where: str) -> None:
@@ -414,6 +437,8 @@ def examine_signature(function, library: Mapping[str, Any], name: str) -> None:
     missing = [a.name for a in signature.output_arg if a.name not in function.ret]
     if missing:
         raise UnsoundError(f"{where} does not say what its output {missing[0]!r} is")
+    if surplus := sorted({*function.ret} - {a.name for a in signature.output_arg}):
+        raise UnsoundError(f"{where} has no output {surplus[0]!r}, of which it says what it is")
 
 
 def examine_body(function, library: Mapping[str, Any]) -> None:
