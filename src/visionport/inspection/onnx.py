@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from visionport.errors import OptionError
-from visionport.inspection.checkpoint import shape_text
+from visionport.inspection.networks import network_tables, weight_table
 from visionport.inspection.tables import name_table
 from visionport.onnx import contents
 from visionport.progress import size_text
@@ -34,17 +34,8 @@ def render(d: Mapping[str, Any]):
         head.add_row("made by", Text(d["producer"]))
     if d["description"]:
         head.add_row("description", Text(d["description"]))
-    parts: list[Any] = [head]
-    for side in ("inputs", "outputs"):
-        rows = [(t["dtype"], shape_text("?" if n < 0 else n for n in t["shape"]), t["name"]) for t in d[side]]
-        parts.append(name_table(side, ("dtype", "shape", "name"), rows))
-    rows = [(str(count), name) for name, count in d["ops"].items()]
-    parts.append(name_table(f"{sum(d['ops'].values())} operations", ("count", "name"), rows, right=("count",)))
     w = d["weights"]
-    kinds = ", ".join(f"{dtype} {size_text(size)}" for dtype, size in w["by_dtype"].items())
-    title = f"{w['tensors']} constants, {size_text(w['bytes'])}: {kinds or 'none'}; the largest"
-    rows = [(shape_text(t["shape"]), t["dtype"], size_text(t["size"]), t["name"]) for t in w["largest"]]
-    parts.append(name_table(title, ("shape", "dtype", "size", "name"), rows, right=("size",)))
+    parts = [head, *network_tables(d), weight_table(w, f"{w['tensors']} constants")]
     if w["outside"]:
         parts.append(Text(f"weights beside it: {', '.join(w['outside'])}"))
     if d["metadata"]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from visionport.inspection.checkpoint import shape_text
+from visionport.inspection.networks import network_tables
 from visionport.inspection.tables import name_table
 from visionport.progress import size_text
 
@@ -44,12 +44,7 @@ def render(facts: Mapping[str, Any]):
     head.add_row("name", Text(facts["name"]))
     head.add_row("size", size_text(facts["size"]))
     head.add_row("precision", Text(facts["precision"]))
-    parts: list[Any] = [head]
-    for side in ("inputs", "outputs"):
-        rows = [(t["dtype"], shape_text("?" if n < 0 else n for n in t["shape"]), t["name"]) for t in facts[side]]
-        parts.append(name_table(side, ("dtype", "shape", "name"), rows))
-    ops = [(str(count), name) for name, count in facts["ops"].items()]
-    parts.append(name_table(f"{sum(facts['ops'].values())} operations", ("count", "name"), ops, right=("count",)))
+    parts = [head, *network_tables(facts)]
     constants = [(size_text(size), kind) for kind, size in facts["constant_bytes"].items()]
     parts.append(name_table("constants", ("size", "type"), constants, right=("size",)))
     told = [(name, value) for name, value in facts["rt_info"].items()]
