@@ -10,8 +10,7 @@ from typing import Any
 
 from visionport.errors import OptionError, UnsupportedError
 from visionport.formats.base import Format
-
-HEADS = ("detections", "decoded", "raw")
+from visionport.formats.options import HEADS
 
 
 class Headed(Format):

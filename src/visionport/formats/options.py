@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+HEADS = ("detections", "decoded", "raw")  # what a detector's artifact of another runtime gives, see formats/heads.py
+
 
 def option(default: Any, help_: str, *, flag: str = "", choices: tuple[str, ...] = (), kind: Any = None, **shown: Any):
     """A field of an options dataclass that is an option of `visionport export` too.

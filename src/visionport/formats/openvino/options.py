@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from visionport.errors import OptionError
-from visionport.formats.heads import HEADS
-from visionport.formats.options import changed, option
+from visionport.formats.options import HEADS, changed, option
 
 PRECISIONS = ("f32", "f16", "int8")
 
