@@ -179,8 +179,8 @@ def table(found: dict[str, list[Point]], here: Machine, base: tuple[float, float
         cpu, peak = fit(points, "cpu"), fit(points, "peak")
         a = {"weights": "a million weights", "input": "a million pixels", "classes": "a class"}[series.name]
         lines.append(
-            f"| | straight line | {cpu[0]:.2f}x + {cpu[1]:.2g}x {a}, within {cpu[2]:.0%} "
-            f"| {peak[0]:.0f} MiB + {peak[1]:.2g} MiB {a}, within {peak[2]:.0%} |"
+            f"| | straight line | {cpu[0]:.2f}x {cpu[1]:+.2g}x {a}, within {cpu[2]:.0%} "
+            f"| {peak[0]:.0f} MiB {peak[1]:+.2g} MiB {a}, within {peak[2]:.0%} |"
         )
     return "\n".join(lines) + "\n"
 

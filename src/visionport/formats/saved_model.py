@@ -1,6 +1,8 @@
 """SavedModel with real variables under their canonical names, one graph and a signature for each input type."""
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,18 @@ class SavedModel(Format):
         return SNIPPET.format(signature=artifact["reading"]["signature"], **parts)
 
 
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """While a graph is built, which makes many objects and drops few: the collector would walk TensorFlow's own too."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
 def named(signatures) -> dict[str, Any]:
     """Name -> signature: as called; where none has a name, the first as serving_default and each by its type."""
     if any(s.called for s in signatures):
@@ -114,7 +128,8 @@ class SavedModelRunner:
 
         open_variables(path)
         try:
-            self._loaded: Any = tf.saved_model.load(str(path))
+            with collector_paused():
+                self._loaded: Any = tf.saved_model.load(str(path))
         except Exception as e:  # whatever TensorFlow makes of a file that may be a stranger's
             raise ArtifactError(f"{path}: TensorFlow does not load it: {first_line(e)}.") from None
         self._path = path
