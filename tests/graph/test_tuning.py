@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from places import ROOT
 
 from visionport import Options, export, manifest, open_checkpoint
@@ -137,6 +138,18 @@ def test_tf1(digits, tmp_path):
     before, after = (open_checkpoint(f / "model.ckpt") for f in (out, again))
     assert set(after) == set(before) - {"global_step"}
     assert all(np.array_equal(before[k], after[k]) for k in after)
+
+
+def test_tf1_frozen_whole(digits, tmp_path):
+    """Its .meta has no variables and no saver, and answers as it is."""
+    out = exported(digits, tmp_path / "out", api="tf1", freeze=(".*",))
+    v1 = tf.compat.v1
+    with v1.Graph().as_default(), v1.Session() as session:
+        assert v1.train.import_meta_graph(str(out / "model.ckpt.meta")) is None
+        assert not v1.global_variables()
+        picture = np.array(Image.open(digits / "images" / "digits-0.jpg"))[None]
+        assert session.run("num_detections:0", {"image_tensor:0": picture}) > 0
+    assert open_checkpoint(out / "model.ckpt").entries
 
 
 def test_what_is_wrong(digits, tunable, tmp_path):

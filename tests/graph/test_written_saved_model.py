@@ -103,6 +103,21 @@ def test_a_session_loads_it_and_saves_it(written, tmp_path):
     np.testing.assert_array_equal(reader.get_tensor("dense.Sweights/.ATTRIBUTES/VARIABLE_VALUE"), WEIGHTS)
 
 
+def test_one_without_variables_is_loaded(tmp_path):
+    """As a model whose variables are all frozen."""
+    spec = tf.TensorSpec([None, 2], tf.float32, "x")
+    function = tf.function(lambda x: {"b": tf.matmul(x, WEIGHTS)}, autograph=False).get_concrete_function(spec)
+    write(tmp_path / "model", {"serving_default": function}, {})
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    assert [*loaded.variables] == []
+    np.testing.assert_allclose(loaded.signatures["serving_default"](x=tf.constant(X))["b"], X @ WEIGHTS)
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path / "model"))
+        signature = meta.signature_def["serving_default"]
+        found = session.run(signature.outputs["b"].name, {signature.inputs["x"].name: X})
+        np.testing.assert_allclose(found, X @ WEIGHTS)
+
+
 def test_assertions_are_kept_where_calls_are_replaced(written):
     loaded = tf.saved_model.load(str(written))
     with pytest.raises(tf.errors.InvalidArgumentError):

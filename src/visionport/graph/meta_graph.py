@@ -38,7 +38,7 @@ def write(model, signature, prefix: Path) -> Path:
             )
             handles[f"{captured[id(variable.handle)]}:0"] = made.handle
         tf.compat.v1.import_graph_def(graph_def, input_map=handles, name="")
-        saver = tf.compat.v1.train.Saver(save_relative_paths=True)
+        saver = tf.compat.v1.train.Saver(save_relative_paths=True) if handles else None  # none where all is frozen
         target = prefix.parent / f"{prefix.name}.meta"
-        saver.export_meta_graph(str(target), clear_devices=True)
+        tf.compat.v1.train.export_meta_graph(str(target), saver_def=saver and saver.as_saver_def(), clear_devices=True)
     return target

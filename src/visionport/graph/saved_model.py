@@ -63,8 +63,7 @@ def write(
     (folder / "variables").mkdir(parents=True)
     (folder / "assets").mkdir()
     (folder / FILE).write_bytes(saved.SerializeToString(deterministic=True))
-    if variables:
-        write_variables(folder / "variables" / "variables", variables, meta.object_graph_def)
+    write_variables(folder / "variables" / "variables", variables, meta.object_graph_def)
     write_fingerprint(folder)
 
 
