@@ -143,6 +143,25 @@ def test_tensorflow_saves_and_converts_it(written, tmp_path):
     assert file[4:8] == b"TFL3"
 
 
+def test_constants_that_are_alike_are_one(tmp_path):
+    """But not those of other types, shapes or signs of 0, nor large ones, which are not looked at."""
+
+    def run(x):
+        values = [1.0, 1.0, np.float64(1), [1.0], 0.0, -0.0, np.ones(1000, np.float32), np.ones(1000, np.float32)]
+        ends = {f"y{i}": x * tf.cast(tf.constant(v), tf.float32) for i, v in enumerate(values)}
+        return ends | {"a": tf.constant(1.0), "b": tf.constant(1.0), "c": 1 / (x * tf.constant(-0.0))}
+
+    function = tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec([], tf.float32, "x"))
+    write(tmp_path / "model", {"serving_default": function}, {})
+    saved = saved_model_pb2.SavedModel.FromString((tmp_path / "model" / "saved_model.pb").read_bytes())
+    (definition,) = saved.meta_graphs[0].graph_def.library.function
+    assert sum(node.op == "Const" for node in definition.node_def) == 7
+    found = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"](x=tf.constant(2.0))
+    for name, value in function(tf.constant(2.0)).items():
+        np.testing.assert_array_equal(found[name], value)
+    assert found["c"] == -np.inf
+
+
 def test_the_same_bytes_each_time(written, tmp_path):
     from visionport.graph.saved_model import FILE
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from arrays import scope_of
 
 from visionport.config import BatchNorm, Hyperparams
-from visionport.ops import nn
+from visionport.ops import nn, portable
 
 SEEDS = range(6)
 CLOSE: Any = {"rtol": 1e-4, "atol": 1e-4}
@@ -158,6 +158,8 @@ def test_a_layer_with_its_batch_norm_folded(name):
         weights = arrays[last] * (np.reshape(factor, (-1, 1)) if by is nn.depthwise else factor)
         by_hand = by(scope_of(arrays | {last: weights}), x, **how) + offset
         np.testing.assert_allclose(tf.nn.relu6(by_hand), plain, **CLOSE)
+        with nn.for_tflite():
+            np.testing.assert_allclose(nn.layer(scope_of(arrays), x, hyper, by, **how), plain, **CLOSE)
         ranges = {"weights_quant": np.abs(weights).max(), "act_quant": 6.0}
         if by is nn.separable:
             ranges["separable_conv2d/weights_quant"] = np.abs(arrays["depthwise_weights"]).max()
@@ -167,6 +169,28 @@ def test_a_layer_with_its_batch_norm_folded(name):
         off = np.abs(quantized - plain)
         assert 0 < off.mean() < 0.04
         assert off.max() < 0.25
+
+
+@pytest.mark.parametrize("norm", [BatchNorm(), None])
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_depthwise_layer_is_one_kernel_in_tensorflow(name, norm):
+    """Which takes a bias and an activation. Converters fold batch norms by themselves."""
+    by, shapes, how = LAYERS[name]
+    arrays = {k: np.ones(shape, np.float32) for k, shape in shapes.items()} | {"biases": np.ones(4, np.float32)}
+    s = scope_of(arrays | {f"BatchNorm/{k}": v for k, v in moments(0, 4 if by is nn.depthwise else 6).items()})
+    hyper = Hyperparams(batch_norm=norm, use_bias=False)
+
+    def ops(trace):
+        with trace:
+            function = tf.function(lambda x: nn.layer(s, x, hyper, by, **how), autograph=False)
+            graph = function.get_concrete_function(tf.TensorSpec((1, 6, 5, 4))).graph
+        return [o.type for o in graph.get_operations()]
+
+    here = ops(contextlib.nullcontext())
+    assert ("FusedBatchNormV3" in here) == (norm is not None and by is not nn.depthwise)
+    assert here.count("BiasAdd") == (norm is not None and by is nn.depthwise)
+    for elsewhere in (ops(nn.for_tflite()), ops(portable.portable())):
+        assert ("FusedBatchNormV3" in elsewhere) == (norm is not None)
 
 
 @pytest.mark.parametrize("narrow", [False, True])

@@ -228,6 +228,7 @@ class MainGraph:
             shorten(found[name_of(function)], len(given))
         for definition in found.values():
             strip(definition)
+            share_constants(definition)
             library.function.append(definition)
         for node in self.graph.node:
             strip_node(node)
@@ -299,6 +300,29 @@ def strip(function) -> None:
             node.input[:] = [i for i in node.input if i not in idle]
         node.ClearField("experimental_debug_info")
         strip_node(node)
+
+
+def share_constants(function) -> None:
+    """Leaves one of small constants that are alike: the others are a quarter of the nodes, and each takes loading."""
+    awaited = {i[1:] for node in function.node_def for i in node.input if i.startswith("^")}
+    first: dict[Any, str] = {}
+    same: dict[str, str] = {}
+    for node in function.node_def:
+        if node.op == "Const" and not node.input and node.name not in awaited and node.ByteSize() < SMALL:
+            attributes = sorted((key, value.SerializeToString()) for key, value in node.attr.items())
+            one = first.setdefault((node.device, *attributes), node.name)
+            if one != node.name:
+                same[f"{node.name}:output:0"] = f"{one}:output:0"
+    kept = [n for n in function.node_def if f"{n.name}:output:0" not in same]
+    for node in kept:
+        node.input[:] = [same.get(i, i) for i in node.input]
+    del function.node_def[:]
+    function.node_def.extend(kept)
+    for key, end in [*function.ret.items()]:
+        function.ret[key] = same.get(end, end)
+
+
+SMALL = 1024  # bytes of a node
 
 
 def strip_node(node) -> None:

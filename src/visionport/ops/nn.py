@@ -53,15 +53,20 @@ def layer(s, x, hyper: Hyperparams, by=None, *, use_bias=None, norm=None, apart=
     are, so that only the first of them rounds.
     """
     by = by or conv
+    bn, biased = hyper.batch_norm, hyper.use_bias if use_bias is None else use_bias
     if not s.params.quantized:
-        return complete(s, by(s, x, **how), hyper, use_bias=use_bias, norm=norm, apart=apart)
+        if by is not depthwise or biased or not bn or FOR_TFLITE.get() or portable.PORTABLE.get():
+            return complete(s, by(s, x, **how), hyper, use_bias=use_bias, norm=norm, apart=apart)
+        # TensorFlow has one kernel for a depthwise convolution, a bias and an activation, but none with a batch norm.
+        factor, offset = folded(norm or s / "BatchNorm", x.shape[-1], bn)
+        x = tf.nn.bias_add(depthwise(s, x, prepare=lambda w: w * factor[:, None], **how), offset)
+        return ACTIVATIONS[hyper.activation](x)
     ranges = ranges or s
     shared = shared or ranges
     if by is separable:
         out = how.pop("out", None)
         x = layer(s, x, BARE, depthwise, ranges=ranges / SEPARABLE, shared=shared / SEPARABLE, **how)
         by, how = pointwise, {"out": out}
-    bn, biased = hyper.batch_norm, hyper.use_bias if use_bias is None else use_bias
     if bn and biased:
         raise UnsupportedError("graph_rewriter: batch norm behind a bias is not folded. Unset force_use_bias.")
     offset: Any = None
