@@ -1,11 +1,12 @@
 """Which published configs and experiments can become files of other runtimes, found by tracing each for them.
 
-python scripts/runtimes.py [NAME ...]      try these, or all, and keep what is found in scripts/runtimes.json
-
+python scripts/runtimes.py [--runtime NAME] [CONFIG ...]      try these, or all, and keep what is found in
+                                                              scripts/runtimes.json
 Weights matter to none of it, so names and shapes are enough: those of tests/zoo.json.xz and, where it is there, of
 ../shared/golden/vision. scripts/support.py makes the table of docs/support.md of what is kept.
 """
 
+import argparse
 import gc
 import json
 import lzma
@@ -21,6 +22,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 LOOPS = {"While", "StatelessWhile", "TensorListReserve", "Enter"}
 YES, ONE = "yes", "with `--batch 1`"
+PICTURE, WEIGHT = 320, 0.01  # what a model is tried with
 
 
 def candidates() -> Iterator[tuple[str, Callable]]:
@@ -45,8 +47,11 @@ def candidates() -> Iterator[tuple[str, Callable]]:
             yield label, lambda n=label: (config_of(n), exported_checkpoint(n))
 
 
-def operations(config, checkpoint, batch: int | None) -> set[str]:
-    """The kinds of all operations of the whole model, from the picture to the detections."""
+def whole(config, checkpoint, batch: int | None):
+    """The whole model, from the picture to the detections: (GraphDef, its inputs, its outputs by name).
+
+    Weights are placeholders.
+    """
     import tensorflow as tf
 
     from visionport.inputs.types import type_of
@@ -63,10 +68,15 @@ def operations(config, checkpoint, batch: int | None) -> set[str]:
         images = tf.ensure_shape(images, (batch, *build.input_size(config)))
         side = [tf.raw_ops.Placeholder(dtype=i.dtype, shape=i.shape) for i in build.side_inputs_of(config)]
         prediction = meta.predict(config.model, scope, images, shapes, *side)
-        meta.exported(config, meta.postprocess(config.model, scope, prediction, images, shapes))
-    definition = graph.as_graph_def()
-    nodes = [definition.node, *(f.node_def for f in definition.library.function)]
-    return {node.op for part in nodes for node in part}
+        found = meta.exported(config, meta.postprocess(config.model, scope, prediction, images, shapes))
+        outputs = {name: tf.identity(value).op.name for name, value in found.items()}
+    return graph.as_graph_def(), [t.op.name for t in (given, *side)], outputs
+
+
+def nodes(definition) -> Iterator:
+    """Those of its functions too."""
+    for part in (definition.node, *(f.node_def for f in definition.library.function)):
+        yield from part
 
 
 def try_onnx(config, checkpoint) -> str:
@@ -77,30 +87,88 @@ def try_onnx(config, checkpoint) -> str:
     unknown: set[str] = set()
     for batch, answer in ((None, YES), (1, ONE)):
         try:
-            found = operations(config, checkpoint, batch)
+            definition, *_ = whole(config, checkpoint, batch)
         except UnsupportedError as e:
             return f"decoded boxes alone: {str(e).rstrip('.')}"
+        found = {node.op for node in nodes(definition)}
         unknown = found - set(OPS) - {"Placeholder", "Const", "NoOp"} - LOOPS
         if not unknown and not found & LOOPS:
             return answer
     return f"no: {', '.join(sorted(unknown)) or 'loops'}"
 
 
-RUNTIMES = {"onnx": try_onnx}
+def fill(node) -> None:
+    """A weight becomes a constant, which takes no room: one value for all of it."""
+    import tensorflow as tf
+
+    shape = node.attr["shape"].shape
+    node.op = "Const"
+    del node.attr["shape"]
+    node.attr["value"].tensor.CopyFrom(
+        tf.compat.v1.TensorProto(dtype=tf.float32.as_datatype_enum, tensor_shape=shape, float_val=[WEIGHT])
+    )
+
+
+def try_openvino(config, checkpoint) -> str:
+    """YES, ONE, or why not: converted, compiled and run on a picture, with weights that are all the same."""
+    import numpy as np
+
+    from visionport.errors import ArtifactError, UnsupportedError
+    from visionport.formats.openvino import conversion
+    from visionport.formats.openvino.runner import OpenvinoRunner
+
+    said = ""
+    for batch, answer in ((None, YES), (1, ONE)):
+        try:
+            definition, inputs, outputs = whole(config, checkpoint, batch)
+        except UnsupportedError as e:
+            return f"decoded boxes alone: {str(e).rstrip('.')}"
+        for node in nodes(definition):
+            if node.op == "Placeholder" and node.name not in inputs:
+                fill(node)
+        with tempfile.NamedTemporaryFile(suffix=".pb") as file:
+            file.write(definition.SerializeToString())
+            file.flush()
+            del definition
+            try:
+                network = conversion.read_graph(Path(file.name), list(outputs.values()), "whole")
+                conversion.sort_unstably(network)
+                runner = OpenvinoRunner(network, "it")
+                (signature,) = runner.signatures.values()
+                size = config.picture_size or (PICTURE, PICTURE)
+                shape = {4: (1, *size, 3), 5: (1, *signature.inputs[0].shape[1:2], *size, 3)}
+                feeds = {}
+                for t in signature.inputs:
+                    wanted = [n or 1 for n in t.shape]
+                    sizes = shape.get(len(wanted), wanted) if t.dtype == "uint8" else wanted
+                    feeds[t.name] = np.ones([n or 1 for n in sizes], t.dtype)
+                runner.call(signature.name, feeds)
+                return answer
+            except (ArtifactError, UnsupportedError) as e:
+                said = said or str(e).partition(": ")[2].rstrip(".")
+    return f"no: {said}"
+
+
+RUNTIMES = {"onnx": try_onnx, "openvino": try_openvino}
 
 
 def main() -> None:
-    kept: dict[str, dict[str, Any]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="CONFIG")
+    parser.add_argument("--runtime", choices=RUNTIMES, help="try this one alone")
+    asked = parser.parse_args()
+    tried = {name: attempt for name, attempt in RUNTIMES.items() if asked.runtime in (None, name)}
     for name, read in candidates():
-        if sys.argv[1:] and name not in sys.argv[1:]:
+        if asked.names and name not in asked.names:
             continue
         try:
             config, checkpoint = read()
-            found = {runtime: attempt(config, checkpoint) for runtime, attempt in RUNTIMES.items()}
+            found = {runtime: attempt(config, checkpoint) for runtime, attempt in tried.items()}
         except Exception as e:  # told, and not kept
             print(name, type(e).__name__, str(e)[:300], flush=True)
             continue
         print(name, found, flush=True)
+        kept: dict[str, dict[str, Any]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
         kept[name] = kept.get(name, {}) | found
         KEPT.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
         gc.collect()

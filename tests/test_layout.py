@@ -49,6 +49,7 @@ HEAVY_HOMES = {"ops", "models"}  # plain TensorFlow functions; all else imports 
 DETECTIONS = ("visionport.models.", "visionport.tasks.detection.", "visionport.formats.tflite.ssd")
 DETECTIONS += ("visionport.formats.tflite.center_net", "visionport.formats.opencv", "visionport.formats.tflite.options")
 DETECTIONS += ("visionport.formats.tflite.reference", "visionport.formats.heads", "visionport.formats.tfjs.suppression")
+DETECTIONS += ("visionport.formats.openvino.model_api",)
 DETECTIONS += ("visionport.tflite.", "visionport.graph.sources", "visionport.scripts.")
 MODELS = ("Ssd", "FasterRcnn", "CenterNet")  # whose classes nobody else may branch on
 

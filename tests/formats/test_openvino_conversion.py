@@ -69,3 +69,38 @@ def test_the_best_of_many_are_found():
     )
     for name, value in wanted.items():
         np.testing.assert_array_equal(found[name], value)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("size", [64, 62, None])
+def test_means_are_rounded_as_tensorflows(kept, size):
+    """Of maps that are even but for a part, in which roundings do not cancel out."""
+    import tensorflow as tf
+
+    maps = np.full((2, 64, 64, 32), 0.1, np.float32)[:, :size, :size]
+    maps[:, :20] = np.random.default_rng(0).random(maps[:, :20].shape, np.float32)
+    spec = tf.TensorSpec((None, size, size, 32), name="x")
+    found, wanted = answers(lambda x: {"y": tf.reduce_mean(x, [1, 2], keepdims=kept)}, [spec], maps)
+    assert found["y"].shape == wanted["y"].shape
+    np.testing.assert_allclose(found["y"], wanted["y"], rtol=1e-7 if size == 64 else 1e-4)
+
+
+def test_other_means():
+    import tensorflow as tf
+
+    x = np.random.default_rng(0).random((2, 40, 40, 3), np.float32)
+    specs = [tf.TensorSpec((None, 40, 40, 3), name="x")]
+    found, wanted = answers(
+        lambda x: {str(i): tf.reduce_mean(x, axes) for i, axes in enumerate(([3], [1, 3], [0], [-3, -2]))}, specs, x
+    )
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5)
+
+
+def test_sizes_that_tensorflow_knows():
+    import tensorflow as tf
+
+    specs = [tf.TensorSpec((None, None, None, 3), name="x")]
+    concrete = tf.function(lambda x: {"y": tf.ensure_shape(x, (None, 4, 5, 3)) + 1}).get_concrete_function(*specs)
+    network = conversion.convert(concrete, {"x": "x"}, "test")
+    assert str(network.output(0).get_partial_shape()) == "[?,4,5,3]"

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from environments import interpreter, run
-from golden_cases import CASES, assert_close, assert_twins, goldens, is_stored, make_checkpoint
 from PIL import Image
 from places import ROOT, SHARED
 from sampling import ALL
@@ -263,53 +261,3 @@ def test_metric_of_the_digits_detectors(digits, tmp_path, api, precision):
     done = export(options(digits, tmp_path / "out", api, **more))
     (check,) = (c for c in done.checks if c.what.endswith("lost"))
     assert check.measured <= 0.002
-
-
-@slow
-@pytest.mark.parametrize(
-    ("case", "names"),
-    [
-        ("ssd_mobilenet_v2_320x320_coco17_tpu-8", ("box_encodings",)),
-        ("ssd_efficientdet_d0_512x512_coco17_tpu-8", ("box_encodings",)),
-        ("faster_rcnn_resnet50_v1_640x640_coco17_tpu-8", ("proposal_boxes",)),
-        ("centernet_resnet50_v1_fpn_512x512_kpts_coco17_tpu-8", ("object_center", "box/offset", "box/scale")),
-    ],
-)
-def test_raw_heads_of_golden_cases(tmp_path, case, names):
-    """Against the reference's own numbers."""
-    if case not in CASES:
-        pytest.skip("this golden case is not here")
-    prefix = make_checkpoint(CASES[case], tmp_path / "checkpoint")
-    given: dict = {"config": CASES[case], "checkpoint": prefix, "out": tmp_path / "out", "verify": False}
-    export(Options(**given, formats=("openvino",), openvino_head="raw"))
-    runner = visionport.load(tmp_path / "out").asker.runner
-    image, golden = next(iter(goldens(CASES[case])))
-    found = runner.call("serving_default", {"input_tensor": image})
-    for name in names:
-        wanted = f"predict/{name}/0" if f"predict/{name}/0" in str(golden.files) else f"predict/{name}"
-        assert is_stored(golden, wanted)
-        check = assert_twins if name == "proposal_boxes" else assert_close
-        check(golden, wanted, found[name])
-
-
-MODEL_API = """
-import sys
-import numpy as np
-from model_api.models import Model
-from PIL import Image
-
-model = Model.create_model(sys.argv[1])
-answer = model(np.asarray(Image.open(sys.argv[2]).convert("RGB")))
-print(answer.top_labels[0].name)
-"""
-
-
-@slow
-def test_the_model_api_reads_a_classifier(digits, tmp_path):
-    python = interpreter(tmp_path / "api", "openvino-model-api", "model_api")
-    out = tmp_path / "out"
-    folder = digits / "classifier"
-    export(Options(config=folder, checkpoint=folder, out=out, formats=("openvino",), labels=digits / "labels.txt"))
-    picture = digits / "tiles" / "digit-0.jpg"
-    wanted = visionport.predict(out, picture)[0]["classes"][0]["label"]
-    assert run(python, MODEL_API, out / "openvino" / "model.xml", picture).split()[-1] == wanted

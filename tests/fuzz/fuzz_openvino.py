@@ -1,11 +1,26 @@
-"""OpenVINO's model.xml as `visionport inspect` reads it, OpenVINO left out."""
+"""OpenVINO's model.xml: what is made of one before OpenVINO sees it, in another process first."""
 
+import json
 from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
+from visionport import manifest
+from visionport.formats import format_of
+from visionport.formats.base import Reading
 from visionport.formats.openvino.ir import weights_of
 from visionport.inspection import openvino
+from visionport.inspection.inspect import kind_of
 
 SUFFIX = ".xml"
+FORMAT = format_of("openvino")
+READING = Reading(input="x", type="preprocessed")
+TOLD = {
+    "model": {"architecture": "ssd", "task": "detection", "api": "tf2", "num_classes": 2, "label_id_offset": 1},
+    "preprocessing": {"resizer": "FixedShape", "height": 8, "width": 8, "mean": [0, 0, 0], "std": [1, 1, 1]},
+    "reading": {"input": "x", "type": "preprocessed", "outputs": ["y"]},
+    "side_inputs": [],
+    "labels": ["one", "two"],
+}
 LAYERS = """<?xml version="1.0"?>
 <net name="small" version="11">
 	<layers>
@@ -25,15 +40,33 @@ LAYERS = """<?xml version="1.0"?>
 	<rt_info><model_info><labels value="cat dog" /></model_info></rt_info>
 </net>
 """
-SEEDS = (LAYERS.encode(),)
+RECORD = f"<visionport><record value={quoteattr(json.dumps(TOLD))} /></visionport></rt_info>"
+BRANCH = """<layer id="3" name="if" type="If" version="opset8">
+			<then_body><layers><layer id="0" name="w" type="Const" version="opset1">
+				<data element_type="i8" shape="4" offset="0" size="4" />
+			</layer></layers></then_body>
+		</layer>
+	</layers>"""
+SEEDS = (
+    LAYERS.encode(),
+    LAYERS.replace("</rt_info>", RECORD).encode(),
+    LAYERS.replace("</layers>", BRANCH, 1).encode(),
+)
 WEIGHTS = bytes(64)
 
 
 def read(path: Path) -> None:
-    """Shown as text."""
+    """Shown as text, and what it says of how it is asked."""
     from rich.console import Console
 
     weights_of(path).write_bytes(WEIGHTS)
-    facts = openvino.describe(path)
+    kind_of(path)
+    FORMAT.recognises(path)
     with open("/dev/null", "w") as nowhere:
-        Console(file=nowhere, width=100).print(openvino.render(facts))
+        Console(file=nowhere, width=100).print(openvino.render(openvino.describe(path)))
+    FORMAT.check_foreign(path)
+    FORMAT.signatures(path, READING)
+    FORMAT.precision(path)
+    told = FORMAT.told(path)
+    if told is not None:
+        manifest.check_told(told)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from visionport.tasks.detection.comparison import compare_answers
-from visionport.verification.bounds import OTHER_RUNTIME, QUANTIZED, SAME_OPERATIONS
-from visionport.verification.checks import Check, agree, check_structure, compare_tensors, record
+from visionport.verification.bounds import OTHER_RUNTIME, OTHER_RUNTIME_PROPOSALS, QUANTIZED, SAME_OPERATIONS
+from visionport.verification.checks import Check, agree, check_structure, compare_lists, compare_tensors, record
 from visionport.verification.summary import show_number, summarize, verdict_of
 
 RANDOM = np.random.default_rng(0)
@@ -122,3 +122,39 @@ def test_the_worst_of_a_kind_is_what_comes_nearest_to_its_bound():
     kept = [check(measured=0.99, bound=0.9, at_least=True), check(measured=0.93, bound=0.9, at_least=True)]
     assert summarize(kept)[0].worst.measured == 0.93
     assert [show_number(v) for v in (0, 1.234e-5, 0.0123456, 12345.6)] == ["0", "1.23e-5", "0.0123", "12,346"]
+
+
+LISTED = {"boxes": RANDOM.random((100, 4)), "scores": RANDOM.random((100, 7))}
+
+
+def listed(found):
+    return compare_lists("onnx", "a", LISTED, found, ("boxes", "scores"), tolerance=OTHER_RUNTIME_PROPOSALS)
+
+
+def test_rows_of_a_list_may_change_places():
+    order = RANDOM.permutation(100)
+    (rows,) = listed({name: value[order] for name, value in LISTED.items()})
+    assert (rows.what, rows.measured, rows.ok) == ("rows of boxes and scores matched", 1.0, True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: f | {"boxes": f["boxes"][::-1]},  # each tensor has all of its rows, but they belong together
+        lambda f: f | {"scores": f["scores"][:, [1, 0, 2, 3, 4, 5, 6]]},
+        lambda f: f | {"boxes": f["boxes"] * 1.001},
+        lambda f: {k: np.repeat(v[:50], 2, 0) for k, v in f.items()},  # one row is nobody's twin twice
+        lambda f: f | {"scores": np.where(np.arange(100)[:, None] < 6, f["scores"] + 1e-3, f["scores"])},
+        lambda f: f | {"scores": f["scores"] * np.nan},
+        lambda f: f | {"boxes": f["boxes"][:99], "scores": f["scores"][:99]},
+    ],
+)
+def test_rows_of_a_list_that_are_others(change):
+    assert not agree(listed(change(dict(LISTED))))
+
+
+def test_rows_that_overflow_in_both():
+    endless = LISTED | {"boxes": np.where(np.arange(100)[:, None] == 3, np.inf, LISTED["boxes"])}
+    how = {"tolerance": OTHER_RUNTIME_PROPOSALS}
+    (check,) = compare_lists("onnx", "a", endless, endless, ("boxes",), **how)
+    assert check.measured == 1

@@ -118,6 +118,54 @@ def compare_tensors(
     return checks
 
 
+def compare_lists(
+    artifact: str, picture: str, source: Outputs, found: Outputs, names: Iterable[str], *, tolerance: Tolerance
+) -> list[Check]:
+    """A check of all tensors of the same length together: the share of the source's rows that the artifact has too.
+
+    A row is found where it is near in each of them. It may stand anywhere, as proposals with nearly equal scores do.
+    """
+    lists: dict[int, list[str]] = {}
+    others = []
+    for name in names:
+        shapes = [np.shape(side[name]) for side in (source, found) if name in side]
+        if len(shapes) == 2 and shapes[0] == shapes[1]:
+            lists.setdefault(shapes[0][0], []).append(name)
+        else:
+            others.append(name)
+    checks = compare_tensors(artifact, picture, source, found, others, tolerance=tolerance)
+    for length, together in lists.items():
+        matched = _same_rows([(np.asarray(source[n]), np.asarray(found[n])) for n in together], tolerance)
+        checks.append(
+            Check(
+                artifact=artifact,
+                picture=picture,
+                what=f"rows of {' and '.join(together)} matched",
+                measured=matched / max(1, length),
+                bound=tolerance.matched,
+                at_least=True,
+                notes=f"of {length}",
+            )
+        )
+    return checks
+
+
+def _same_rows(pairs: list[tuple[np.ndarray, np.ndarray]], tolerance: Tolerance) -> int:
+    """Of how many rows of the first of each pair the second has a twin of their own, the same in all pairs."""
+    pairs = [(a.reshape(len(a), -1), b.reshape(len(b), -1)) for a, b in sorted(pairs, key=lambda pair: pair[0].size)]
+    bounds = [max(tolerance.floor, tolerance.raw * spread(a)) for a, _ in pairs]
+    left = np.ones(len(pairs[0][1]), bool)
+    for i in range(len(left)):
+        places = np.flatnonzero(left)
+        worst = np.zeros(len(places))
+        for (a, b), bound in zip(pairs, bounds, strict=True):  # what is small leaves few for what is large
+            worst = np.maximum(worst, apart(b[places].astype(np.float64), a[i].astype(np.float64)).max(1) / bound)
+            places, worst = places[worst <= 1], worst[worst <= 1]
+        if len(places):
+            left[places[worst.argmin()]] = False
+    return len(left) - int(left.sum())
+
+
 def difference(artifact: str, picture: str, name: str, source, found, *, tolerance: Tolerance) -> Check:
     """The worst difference of one tensor; another shape is always judged."""
     a, b = np.asarray(source, np.float64), np.asarray(found, np.float64)

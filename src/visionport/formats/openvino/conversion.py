@@ -3,6 +3,7 @@
 The function is traced as ops/portable.py has it, so that all classes and images are suppressed by one operation.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,20 @@ from visionport.staging import scratch
 STABLE = 1 << 18
 SUPPRESSION = "NonMaxSuppression"
 PICTURE_CHANNELS = 3
+LARGE, SUMS = 1024, 4  # places of a map whose mean is rounded as TensorFlow's, and the sums that it has
+
+
+def sized(model, answer: Callable, batch: int | None) -> Callable:
+    """`answer`, a function of what `Model.infer` takes, which says of what size the preprocessed images are.
+
+    That TensorFlow knows without being told, but the graph does not say it, and OpenVINO would allow for any size.
+    """
+    import tensorflow as tf
+
+    def function(images, *values, **more):
+        return answer(tf.ensure_shape(images, (batch, *model.input_size)), *values, **more)
+
+    return function
 
 
 def convert(function, inputs: dict[str, str], name: str):
@@ -46,7 +61,7 @@ def read_graph(path: Path, outputs: Sequence[str], name: str):
 
     # Not by openvino.convert_model, which tells its makers that it was called.
     frontend: Any = FrontEndManager().load_by_framework("tf")
-    for op, convert_node in {portable.OP: convert_suppression, "ResizeBilinear": convert_resize}.items():
+    for op, convert_node in {portable.OP: convert_suppression, **CONVERSIONS}.items():
         frontend.add_extension(ConversionExtension(op, convert_node))
     try:
         loaded = frontend.load(str(path))
@@ -186,6 +201,54 @@ def blend(x, places, axis: int):
     first, second = (ops.convert(ops.gather(x, at, axis), "f32") for at in (low, high))
     share = ops.reshape(share, np.array([1, -1, 1] if axis == 1 else [1, 1, -1]), special_zero=False)
     return ops.add(first, ops.multiply(ops.subtract(second, first), share))
+
+
+def convert_mean(node) -> list[Any]:
+    """Mean: of large maps with the roundings of TensorFlow, all else by OpenVINO's operation.
+
+    TensorFlow adds every fourth place of a map up, one after another, and then these four sums. In an even area, as
+    padding is, each addition is rounded the same way, and of 65,536 places that is a quarter of a thousandth, which
+    squeeze-and-excitation hands on to everything behind it.
+    """
+    from openvino import opset13 as ops
+
+    x, axes, kept = node.get_input(0), node.get_input(1), node.get_attribute("keep_dims")
+    shape, wanted = x.get_partial_shape(), constant_of(axes)
+    sizes = [d.get_length() if d.is_static else 0 for d in shape] if shape.rank.is_static else []
+    places = math.prod(sizes[1:-1])
+    inner = wanted is not None and [int(a) % len(sizes) for a in wanted.reshape(-1)] == [*range(1, len(sizes) - 1)]
+    if not inner or places < LARGE or places % SUMS or not sizes[-1]:
+        return [ops.reduce_mean(x, axes, keep_dims=kept).output(0)]
+    rows = ops.reshape(x, np.array([0, places // SUMS, SUMS * sizes[-1]]), special_zero=True)
+    sums = ops.reshape(ops.reduce_sum(rows, np.array([1])), np.array([0, SUMS, sizes[-1]]), special_zero=True)
+    mean = ops.divide(ops.reduce_sum(sums, np.array([1])), np.float32(places))
+    ones = [1] * (len(sizes) - 2) if kept else []
+    return [ops.reshape(mean, np.array([0, *ones, sizes[-1]]), special_zero=True).output(0)]
+
+
+def convert_shape(node) -> list[Any]:
+    """EnsureShape: sizes that TensorFlow knows, and that OpenVINO else forgets; it does not check them."""
+    from openvino import opset13 as ops
+
+    x, known = node.get_input(0), node.get_attribute("shape")
+    if known.rank.is_dynamic or x.get_partial_shape().rank != known.rank:
+        return [x]
+    sizes = [d.get_length() if d.is_static else 0 for d in known]
+    return [ops.reshape(x, np.array(sizes), special_zero=True).output(0)] if any(sizes) else [x]
+
+
+def constant_of(value) -> np.ndarray | None:
+    """The numbers of an operation's input, where they are a constant."""
+    node = value.get_node()
+    return node.get_data() if node.get_type_name() == "Constant" else None
+
+
+# What the frontend is told of TensorFlow's operations; besides, of suppression.
+CONVERSIONS = {
+    "ResizeBilinear": convert_resize,
+    "Mean": convert_mean,
+    "EnsureShape": convert_shape,
+}
 
 
 def sort_unstably(network) -> None:

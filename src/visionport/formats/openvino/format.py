@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from visionport.formats.base import (
     rounds,
     snippet_parts,
 )
-from visionport.formats.openvino import ir, model_info, trial
+from visionport.formats.openvino import ir, model_api, model_info, trial
+from visionport.formats.openvino.options import MODEL_API
 from visionport.formats.openvino.runner import EXACT, OpenvinoRunner
+from visionport.formats.options import HEADS
 from visionport.inputs.types import INPUT_TYPES, split_name
 from visionport.progress import size_of
 from visionport.verification.bounds import FAKE_QUANTIZED, OTHER_RUNTIME, OTHER_RUNTIME_PROPOSALS, QUANTIZED
@@ -41,7 +44,10 @@ class Openvino(heads.Headed):
         for package, flag in asked.items():
             if not importlib.util.find_spec(package):
                 raise OptionError(f"{flag}: {package} is not installed. Take `pip install visionport[{package}]`.")
-        heads.check(config, options.openvino_head, "--openvino-head")
+        if options.openvino_head == MODEL_API:
+            model_api.check(config, f"--openvino-head {MODEL_API}")
+        else:
+            heads.check(config, options.openvino_head, "--openvino-head")
         if not any(takes_pictures(config, given) for given in options.inputs):
             raise UnsupportedError(
                 f"{config.path}: --format openvino: OpenVINO has no operation that reads JPEG or PNG, and --input "
@@ -62,30 +68,46 @@ class Openvino(heads.Headed):
         from visionport.signatures import sign_anew
 
         first = chosen(model, signatures)
-        answer = heads.answer_of(model, options.openvino_head)
+        answer = model_api.answer_of(model) if converted(model, options) else heads.answer_of(model, self.head(options))
         how = {"batch": options.batch, "image_size": model.config.picture_size}
         how |= {"input_name": options.input_name}
         path = model.config.path
         try:
             with portable():
-                signature = sign_anew(model, first.name, answer, **how)
+                signature = sign_anew(model, first.name, conversion.sized(model, answer, options.batch), **how)
             names = {signature.input_name: signature.input_name} | {name: name for name in signature.more}
             network = conversion.convert(signature.function, names, model.config.architecture)
         except UnsupportedError as e:
             raise UnsupportedError(f"{path}: --format openvino: {str(e).removeprefix(f'{path}: ')}") from None
         if options.openvino_precision == "int8":
             network = quantization.quantize(network, model, first, options.calibration, progress)
-        model_info.describe(network, model, self.reading(model, signatures, options))
+        kind = converted(model, options)
+        model_info.describe(network, model, self.reading(model, signatures, options), kind.type if kind else "")
         target = folder / self.target
         target.parent.mkdir()
         openvino.save_model(network, target, compress_to_fp16=options.openvino_precision == "f16")
         trial.trust(target)
         return target
 
+    def head(self, options) -> str:
+        """One of HEADS; what the Model API reads is made of detections."""
+        return HEADS[0] if options.openvino_head == MODEL_API else options.openvino_head
+
     def reading(self, model, signatures, options) -> Reading:
         first = chosen(model, signatures)
-        outputs = heads.names_of(model.config, options.openvino_head)
-        return read_signature(first, model, input_name=first.input_name, name=ir.SIGNATURE, outputs=outputs)
+        outputs = heads.names_of(model.config, self.head(options))
+        found = read_signature(first, model, input_name=first.input_name, name=ir.SIGNATURE, outputs=outputs)
+        if convention := converted(model, options):
+            kinds = dict.fromkeys(convention.names, "float32")
+            found = replace(found, answers=convention.answers, dtypes=kinds)
+        return found
+
+    def left_out(self, model, options, outputs) -> Mapping[str, str]:
+        convention = converted(model, options)
+        if not convention:
+            return super().left_out(model, options, outputs)
+        reason = f"--openvino-head {MODEL_API} gives what the Model API reads"
+        return {name: reason for name in outputs if name not in convention.names}
 
     def told(self, path: Path) -> Mapping[str, Any] | None:
         return model_info.read_record(ir.read(path))
@@ -93,7 +115,7 @@ class Openvino(heads.Headed):
     def open(self, path: Path, reading: Reading, threads: int | None = None) -> OpenvinoRunner:
         if not trials.is_expendable():
             trial.try_model(path)
-        return OpenvinoRunner(path, str(path), threads)
+        return OpenvinoRunner(path, str(path), threads, model_api.followed(t.name for t in ir.read(path).outputs))
 
     def recognises(self, path: Path) -> bool:
         return ir.is_ir(path)
@@ -135,6 +157,9 @@ class Openvino(heads.Headed):
         return OTHER_RUNTIME_PROPOSALS if proposes(model) else OTHER_RUNTIME
 
     def snippet(self, artifact, content, task) -> str:
+        outputs = artifact["signatures"][0]["outputs"]
+        if model_api.followed(t["name"] for t in outputs):
+            return model_api.SNIPPET.format(path=artifact["path"])
         return SNIPPET.format(exact=EXACT, **snippet_parts(artifact, content, task, "openvino"))
 
 
@@ -148,6 +173,11 @@ def takes_pictures(config, given: str) -> bool:
 def chosen(model, signatures):
     """The signature that an OpenVINO model holds."""
     return next(s for s in signatures if takes_pictures(model.config, s.name))
+
+
+def converted(model, options) -> model_api.Convention | None:
+    """How the outputs are arranged for the Model API, where that is asked for."""
+    return model_api.of(model.config) if options.openvino_head == MODEL_API else None
 
 
 def check_quantization(config, options) -> None:

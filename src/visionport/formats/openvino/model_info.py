@@ -8,19 +8,20 @@ from visionport.formats.openvino.ir import Network
 from visionport.formats.record import record
 
 SECTION, OURS, RECORD = "model_info", "visionport", "record"
-# Task -> the Model API's reader of its outputs; it has none for those of the others.
+# Task -> the Model API's reader of its outputs as they are.
 TYPES = {"classification": "Classification"}
 
 
-def describe(network, model, reading) -> None:
+def describe(network, model, reading, kind: str = "") -> None:
     """Writes a network's rt_info: how it is asked; its kind, and its labels, where they are known.
 
-    Pixels go in as they are: what fits and normalises them is in the network.
+    Pixels go in as they are: what fits and normalises them is in the network. kind: the Model API's reader of outputs
+    that are arranged for it.
     """
     told = record(model, reading)
     info = {"resize_type": "standard", "reverse_input_channels": "False"}
-    if model.config.task in TYPES:
-        info["model_type"] = TYPES[model.config.task]
+    if kind := kind or TYPES.get(model.config.task, ""):
+        info["model_type"] = kind
     if told["labels"]:  # a name is a word there
         info["labels"] = " ".join("_".join(line.split()) for line in told["labels"])
     for name, value in sorted(info.items()):

@@ -6,6 +6,8 @@ from visionport.errors import OptionError
 from visionport.formats.options import HEADS, changed, option
 
 PRECISIONS = ("f32", "f16", "int8")
+MODEL_API = "model_api"
+ALL_HEADS = (*HEADS, MODEL_API)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +23,8 @@ class OpenvinoOptions:
     openvino_head: str = option(
         "detections",
         "Choose what comes out of the OpenVINO model. detections: with NMS; decoded: boxes and scores of all anchors; "
-        "raw: what the network itself says.",
-        choices=HEADS,
+        "raw: what the network itself says; model_api: what OpenVINO's Model API and Deep Learning Streamer read.",
+        choices=ALL_HEADS,
     )
 
     def check_openvino(self, formats: tuple[str, ...]) -> None:
@@ -32,7 +34,7 @@ class OpenvinoOptions:
             raise OptionError(f"{' and '.join(sorted(given))}: for OpenVINO alone; add --format openvino.")
         for flag, value, known in (
             ("--openvino-precision", self.openvino_precision, PRECISIONS),
-            ("--openvino-head", self.openvino_head, HEADS),
+            ("--openvino-head", self.openvino_head, ALL_HEADS),
         ):
             if value not in known:
                 raise OptionError(f"{flag} {value!r} is unknown. One of: {', '.join(known)}.")

@@ -9,6 +9,7 @@ import numpy as np
 from visionport.errors import ArtifactError
 from visionport.formats.base import SignatureInfo, Tensor
 from visionport.formats.openvino.ir import DTYPES, SIGNATURE
+from visionport.formats.openvino.model_api import Convention
 from visionport.graph.edit import first_line
 
 # What a processor could calculate in less is calculated in float32, as the checkpoint was: some take bfloat16 unless
@@ -20,11 +21,12 @@ class OpenvinoRunner:
     """A compiled model on the processor; each thread that calls has a request of its own.
 
     network: a model's path, or OpenVINO's Model. threads: that it may use; as many as there are cores by default.
+    arranged: how its only output is arranged for other readers; it is turned back.
     """
 
     thread_safe = True
 
-    def __init__(self, network: Any, name: str, threads: int | None = None):
+    def __init__(self, network: Any, name: str, threads: int | None = None, arranged: Convention | None = None):
         import openvino
 
         how: dict[str, Any] = EXACT | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
@@ -32,9 +34,11 @@ class OpenvinoRunner:
             self._compiled: Any = openvino.Core().compile_model(network, "CPU", how)
         except (RuntimeError, ValueError) as e:
             raise ArtifactError(f"{name}: OpenVINO does not take the model: {reason_of(e)}.") from None
-        self._name = name
+        self._name, self._arranged = name, arranged
         self._local: Any = threading.local()
         inputs, outputs = (tuple(map(tensor, side)) for side in (self._compiled.inputs, self._compiled.outputs))
+        self._outputs = [t.name for t in outputs]
+        outputs = arranged.outputs if arranged else outputs
         self.signatures: Mapping[str, SignatureInfo] = {
             SIGNATURE: SignatureInfo(name=SIGNATURE, inputs=inputs, outputs=outputs)
         }
@@ -43,11 +47,15 @@ class OpenvinoRunner:
         known = self.signatures[signature]
         if not hasattr(self._local, "request"):
             self._local.request = self._compiled.create_infer_request()
+        given = [np.ascontiguousarray(feeds[t.name]) for t in known.inputs]
         try:
-            found = self._local.request.infer([np.ascontiguousarray(feeds[t.name]) for t in known.inputs])
+            found = self._local.request.infer(given)
+            values = [np.array(found[i]) for i in range(len(self._outputs))]
+            if self._arranged:
+                return self._arranged.back(*values, len(given[0]))
         except (RuntimeError, ValueError) as e:
             raise ArtifactError(f"{self._name} fails when it is run: {reason_of(e)}.") from None
-        return {t.name: np.array(found[i]) for i, t in enumerate(known.outputs)}
+        return dict(zip(self._outputs, values, strict=True))
 
     def close(self) -> None:
         self._compiled = self._local = None

@@ -5,7 +5,7 @@ detection_classes [m]; what else a detection may have (ATTRIBUTES); and raw head
 artifact that gives raw heads alone has no detections.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ ROWS = "detection_"  # what such outputs begin with: [b, m, ...], of which the f
 KEYPOINTS = "detection_keypoints"
 MASKS = "detection_masks"
 OUTER = "detection_outer_boxes"  # larger boxes, which the masks are then of
+PROPOSALS = "proposal_boxes"  # [b, n, 4]
+# What two-stage models list by proposal, or by detection; other tensors of the same length are listed like them.
+LISTS = (PROPOSALS, "raw_detection_boxes", "decoded_boxes", "mask_predictions")
 INFO = "image_info"  # [b, 4, 2]: the picture's size, the one wanted, the scales, the offset
 
 # What a detection may have besides box, score and class.
@@ -44,7 +47,8 @@ def read_answer(
     """
     if "boxes" in reading.get("given", ()):  # masks of given boxes are no detection's
         outputs = {"masks" if k == MASKS else k: v for k, v in outputs.items()}
-    rest = {k: v[row] if np.ndim(v) else v for k, v in outputs.items() if k != COUNT}
+    lists = [np.shape(outputs[k])[:2] for k in (PROPOSALS, BOXES) if k in outputs]  # so many of each picture
+    rest = {k: own_rows(v, row, lists) for k, v in outputs.items() if k != COUNT}
     if COUNT not in outputs or BOXES not in rest:
         return rest
     count = read_count(outputs, row)
@@ -62,6 +66,17 @@ def read_answer(
         if not reading.get("drops_empty"):
             found[BOXES] = np.clip(found[BOXES], 0, 1)
     return drop_empty(found) if reading.get("drops_empty") else found
+
+
+def own_rows(value: np.ndarray, row: int, lists: Sequence[tuple[int, ...]]):
+    """What a picture has of an output: its row, or its part where an output lists the proposals of all pictures."""
+    if not np.ndim(value):
+        return value
+    for shape in lists:
+        count = shape[-1]
+        if len(shape) == 2 and count > 1 and len(value) == shape[0] * count:
+            return value[row * count : (row + 1) * count]
+    return value[row]
 
 
 def read_count(outputs: Mapping[str, np.ndarray], row: int) -> int:

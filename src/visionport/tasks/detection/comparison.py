@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from visionport.tasks.base import Answer
-from visionport.tasks.detection.answers import ATTRIBUTES, BOXES, CLASSES, ROWS, SCORES
+from visionport.tasks.detection.answers import ATTRIBUTES, BOXES, CLASSES, LISTS, ROWS, SCORES
 from visionport.verification.bounds import CLEAR, CLEAR_MATCHED, KEPT_BY_DESIGN, NOISE, Tolerance
-from visionport.verification.checks import Check, compare_tensors, spread
+from visionport.verification.checks import Check, compare_lists, compare_tensors, spread
 
 
 def compare_answers(
@@ -23,7 +23,11 @@ def compare_answers(
 ) -> list[Check]:
     """See tasks/base.py: every raw head that both show, the detections, and what else each pair of twins has."""
     heads = sorted(k for k in source if not k.startswith(ROWS))
-    checks = compare_tensors(artifact, picture, source, found, heads, tolerance=tolerance, moved=moved)
+    lengths = {len(source[k]) for k in LISTS if k in source} if tolerance.listed else set()
+    lists = [k for k in heads if np.ndim(source[k]) and len(source[k]) in lengths]
+    others = [k for k in heads if k not in lists]
+    checks = compare_lists(artifact, picture, source, found, lists, tolerance=tolerance)
+    checks += compare_tensors(artifact, picture, source, found, others, tolerance=tolerance, moved=moved)
     if any(name not in answer for name in (BOXES, SCORES, CLASSES) for answer in (source, found)):
         return checks  # heads alone; a missing output is found by `check_structure`
     how: dict[str, Any] = {"artifact": artifact, "picture": picture, "at_least": True}
