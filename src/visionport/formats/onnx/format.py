@@ -14,6 +14,7 @@ from visionport.formats.base import (
     Reading,
     SignatureInfo,
     Tensor,
+    proposes,
     read_signature,
     rounds,
     snippet_parts,
@@ -23,7 +24,7 @@ from visionport.formats.record import record
 from visionport.inputs.types import split_name, type_of
 from visionport.onnx import contents, trial
 from visionport.signatures import Signature, sign_anew, sign_preprocessed
-from visionport.verification.bounds import FAKE_QUANTIZED, OTHER_RUNTIME
+from visionport.verification.bounds import OTHER_RUNTIME, OTHER_RUNTIME_FAKE_QUANTIZED, OTHER_RUNTIME_PROPOSALS
 
 TOLD = "visionport.record"  # of the metadata: how the file is asked, as a manifest says it
 SUPPRESSION = "NonMaxSuppression"
@@ -125,7 +126,9 @@ class Onnx(heads.Headed):
 
     def tolerance(self, model, options):
         # Other kernels, and batch norms are folded into weights.
-        return FAKE_QUANTIZED if rounds(model) else OTHER_RUNTIME
+        if rounds(model):
+            return OTHER_RUNTIME_FAKE_QUANTIZED
+        return OTHER_RUNTIME_PROPOSALS if proposes(model) else OTHER_RUNTIME
 
     def snippet(self, artifact, content, task) -> str:
         return SNIPPET.format(**snippet_parts(artifact, content, task, "onnxruntime"))

@@ -24,7 +24,12 @@ from visionport.formats.openvino.runner import EXACT, OpenvinoRunner
 from visionport.formats.options import HEADS
 from visionport.inputs.types import INPUT_TYPES, split_name
 from visionport.progress import size_of
-from visionport.verification.bounds import FAKE_QUANTIZED, OTHER_RUNTIME, OTHER_RUNTIME_PROPOSALS, QUANTIZED
+from visionport.verification.bounds import (
+    OTHER_RUNTIME,
+    OTHER_RUNTIME_FAKE_QUANTIZED,
+    OTHER_RUNTIME_PROPOSALS,
+    QUANTIZED,
+)
 
 FOLDER = "openvino"
 
@@ -153,7 +158,7 @@ class Openvino(heads.Headed):
         if loss:
             return QUANTIZED[loss]
         if rounds(model):
-            return FAKE_QUANTIZED
+            return OTHER_RUNTIME_FAKE_QUANTIZED
         return OTHER_RUNTIME_PROPOSALS if proposes(model) else OTHER_RUNTIME
 
     def snippet(self, artifact, content, task) -> str:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from visionport.config.center_net import CenterNet, Head, KeypointTask
 from visionport.ops import boxes as box_ops
-from visionport.ops import peaks
+from visionport.ops import peaks, portable
 
 FAR = 1e5  # the distance of what is no candidate
 MIN_OVERLAP = 0.7  # from which the Gaussian's size follows, as in training
@@ -187,24 +187,29 @@ def argmax(task: KeypointTask, heatmap, offsets, regressed, boxes):
     lowest = tf.cast(tf.minimum(h, w), tf.float32) * task.gaussian_denom_ratio
     y, x = (tf.range(tf.cast(n, tf.float32)) for n in (h, w))
 
-    def one(image):
-        heatmap, offsets, regressed, boxes = image
-        far_y = tf.square(y[:, None, None] - regressed[..., 0])  # [h, m, k]
-        far_x = tf.square(x[:, None, None] - regressed[..., 1])  # [w, m, k]
-        in_y = (y[:, None] >= boxes[:, 0]) & (y[:, None] < boxes[:, 2])  # [h, m]
-        in_x = (x[:, None] >= boxes[:, 1]) & (x[:, None] < boxes[:, 3])
-        weights = tf.exp(-(far_y[:, None] + far_x[None]) / lowest)
-        weighted = tf.where((in_y[:, None] & in_x[None])[..., None], heatmap[:, :, None] * weights, 0.0)
-        best = tf.argmax(tf.reshape(weighted, [h * w, -1, k]), 0, tf.int32)  # [m, k]
+    def all_together(heatmap, offsets, regressed, boxes):
+        far_y = tf.square(y[:, None, None] - regressed[:, None, ..., 0])  # [b, h, m, k]
+        far_x = tf.square(x[:, None, None] - regressed[:, None, ..., 1])  # [b, w, m, k]
+        in_y = (y[:, None] >= boxes[:, None, :, 0]) & (y[:, None] < boxes[:, None, :, 2])  # [b, h, m]
+        in_x = (x[:, None] >= boxes[:, None, :, 1]) & (x[:, None] < boxes[:, None, :, 3])
+        weights = tf.exp(-(far_y[:, :, None] + far_x[:, None]) / lowest)
+        is_in = (in_y[:, :, None] & in_x[:, None])[..., None]
+        weighted = tf.where(is_in, heatmap[:, :, :, None] * weights, 0.0)
+        best = tf.argmax(tf.reshape(weighted, [-1, h * w, tf.shape(boxes)[1], k]), 1, tf.int32)  # [b, m, k]
         at = tf.stack([best, tf.broadcast_to(tf.range(k), tf.shape(best))], -1)
-        scores = tf.gather_nd(tf.reshape(tf.reduce_max(weighted, 2), [h * w, k]), at)
+        scores = tf.gather_nd(tf.reshape(tf.reduce_max(weighted, 3), [-1, h * w, k]), at, batch_dims=1)
         place = tf.cast(tf.stack([best // w, tf.math.floormod(best, w)], -1), tf.float32)
-        return place + tf.gather_nd(tf.reshape(offsets, [h * w, k, 2]), at), scores
+        return place + tf.gather_nd(tf.reshape(offsets, [-1, h * w, k, 2]), at, batch_dims=1), scores
 
-    if heatmap.shape[0] == 1:  # no loop, which costs more than it saves
-        return tuple(t[None] for t in one((heatmap[0], offsets[0], regressed[0], boxes[0])))
+    given = heatmap, offsets, regressed, boxes
+    if heatmap.shape[0] == 1 or portable.PORTABLE.get():  # no loop
+        return all_together(*given)
     shapes = tf.TensorSpec((regressed.shape[1], k, 2)), tf.TensorSpec((regressed.shape[1], k))
-    return tf.map_fn(one, (heatmap, offsets, regressed, boxes), fn_output_signature=shapes)
+
+    def alone(image):
+        return tuple(t[0] for t in all_together(*(t[None] for t in image)))
+
+    return tf.map_fn(alone, given, fn_output_signature=shapes)
 
 
 def rescored(c: CenterNet, out: dict):

@@ -12,7 +12,7 @@ from visionport.models import backbones
 from visionport.models.heads import segmentation as heads
 from visionport.models.necks import decoders
 from visionport.models.segmentation.preprocessing import preprocess  # noqa: F401 (of this meta-architecture)
-from visionport.ops import image, nn
+from visionport.ops import image, nn, portable
 
 OF_PICTURES = ("image_info",)
 
@@ -59,7 +59,7 @@ def postprocess(model: Segmenter, s, prediction: dict, images, sizes=None) -> di
 
 def to_pictures(logits, image_info, resizer: config.FitAndPad):
     """Logits at the size of the pictures; where these differ, padded below and right with 0 to the largest."""
-    if logits.shape[0] == 1:
+    if logits.shape[0] == 1 or portable.PORTABLE.get():  # other runtimes take pictures of one size, in one array
         return to_picture(logits, image_info[0], resizer)
     largest = tf.reduce_max(tf.cast(image_info[:, 0], tf.int32), 0)
 
