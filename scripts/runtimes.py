@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,12 +102,12 @@ def fill(node) -> None:
     """A weight becomes a constant, which takes no room: one value for all of it."""
     import tensorflow as tf
 
-    shape = node.attr["shape"].shape
+    value = node.attr["value"].tensor
+    value.dtype = tf.float32.as_datatype_enum
+    value.tensor_shape.CopyFrom(node.attr["shape"].shape)
+    value.float_val.append(WEIGHT)
     node.op = "Const"
     del node.attr["shape"]
-    node.attr["value"].tensor.CopyFrom(
-        tf.compat.v1.TensorProto(dtype=tf.float32.as_datatype_enum, tensor_shape=shape, float_val=[WEIGHT])
-    )
 
 
 def try_openvino(config, checkpoint) -> str:
@@ -149,7 +150,67 @@ def try_openvino(config, checkpoint) -> str:
     return f"no: {said}"
 
 
-RUNTIMES = {"onnx": try_onnx, "openvino": try_openvino}
+def network(config, checkpoint, head: str):
+    """(GraphDef, input, outputs) of what a TensorFlow.js model of such a head holds. Weights are placeholders."""
+    import tensorflow as tf
+
+    from visionport.formats import heads
+    from visionport.models import build
+    from visionport.ops.portable import portable
+
+    meta = build.meta_of(config)
+    params = build.params_for(config, checkpoint, dry=True)
+    graph = tf.__internal__.FuncGraph("network")
+    with graph.as_default(), portable():
+        images = tf.raw_ops.Placeholder(dtype=tf.float32, shape=(1, *build.input_size(config)))
+        shapes = tf.shape(images)[None, 1:]
+        prediction = meta.predict(config.model, params.scope(), images, shapes)
+        if head == "detections":
+            found = meta.exported(config, meta.postprocess(config.model, params.scope(), prediction, images, shapes))
+        else:
+            found = heads.outputs_of(
+                SimpleNamespace(config=config, meta=meta, params=params), head, images, shapes, prediction
+            )
+        left_out = getattr(meta, "OF_PICTURES", ())
+        outputs = [tf.identity(value).op.name for name, value in found.items() if name not in left_out]
+    return graph.as_graph_def(), images.op.name, outputs
+
+
+def try_tfjs(config, checkpoint) -> str:
+    """YES, or why not: converted with weights that are all the same, and not run."""
+    from visionport.errors import OptionError, UnsupportedError
+    from visionport.formats import format_of
+    from visionport.formats.tfjs.format import TWO_STAGES
+    from visionport.models import build
+    from visionport.tfjs.convert import translate
+
+    fmt, answer = format_of("tfjs"), YES
+    options = SimpleNamespace(tfjs_head="detections")
+    if config.family in TWO_STAGES:
+        return "no: two stages"
+    try:
+        fmt.check(config, options)
+    except UnsupportedError as e:
+        said = str(e).removeprefix(f"{config.path}: ").rstrip(".")
+        options.tfjs_head, answer = "decoded", f"decoded boxes alone: {said}"
+        try:
+            fmt.check(config, options)
+        except (OptionError, UnsupportedError):
+            return f"no: {said.partition(':')[0]}"
+    if build.side_inputs_of(config):
+        return "no: it takes more than a picture"
+    try:
+        definition, given, outputs = network(config, checkpoint, fmt.graph_head(config, options))
+        for node in nodes(definition):
+            if node.op == "Placeholder" and node.name != given:
+                fill(node)
+        translate(definition, [given], outputs)
+    except UnsupportedError as e:
+        return f"no: {str(e).rstrip('.')}"
+    return answer
+
+
+RUNTIMES = {"onnx": try_onnx, "openvino": try_openvino, "tfjs": try_tfjs}
 
 
 def main() -> None:

@@ -1,8 +1,12 @@
 """Interpreters for clients that stay out of this environment, as their users have them: an environment for each."""
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,3 +77,35 @@ def assert_same_detections(found, wanted, share: float = 1.0) -> None:
         assert found[name].shape == wanted[name].shape, name
         same = abs(found[name] - wanted[name]) <= bound
         assert same.reshape(*same.shape[:2], -1).all(-1).mean() >= share if same.ndim > 1 else same.all(), name
+
+
+@contextlib.contextmanager
+def tensorflow_js() -> Iterator[Path]:
+    """The folder of TensorFlow.js's packages: that of VISIONPORT_TFJS, or one that npm fills once, which it names then.
+
+    Skips the test where they cannot be installed.
+    """
+    from visionport.formats.tfjs import runner
+
+    with pytest.MonkeyPatch.context() as patch:
+        folder = runner.modules_folder()
+        if runner.missing() or not (folder / "node_modules" / "@tensorflow" / "tfjs").is_dir():
+            folder = ROOT / "build" / "tfjs"
+            patch.setenv(runner.MODULES, str(folder))
+        if runner.missing():
+            install_node_packages(ROOT / "tests" / "tfjs", folder)
+        yield folder
+
+
+def install_node_packages(wanted: Path, folder: Path) -> None:
+    """Those of wanted/package.json in a folder that is there whole or not at all; tests that run beside want it too."""
+    if not shutil.which("npm") or not shutil.which("node"):
+        pytest.skip("no Node.js and npm here")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+        made = Path(shutil.copytree(wanted, Path(place) / "made"))
+        install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(made)]
+        if subprocess.run(install, cwd=made, capture_output=True).returncode:
+            pytest.skip(f"the packages of {wanted / 'package.json'} cannot be installed here")
+        with contextlib.suppress(OSError):  # another test was first
+            made.rename(folder)

@@ -36,8 +36,11 @@ IR_ELEMENTS, IR_DEPTH = 10_000_000, 200  # bodies of loops and branches lie in o
 # TensorFlow.js models.
 TFJS_NODES = 200_000
 TFJS_SHARDS = 10_000  # of 4 MB each
+TFJS_RANK = 16  # of weights; TensorFlow.js knows up to 6
 TFJS_BYTES = 2 * GIBIBYTE  # of weights
 TFJS_HEAP = 4 * GIBIBYTE  # of JavaScript's own memory, in the process that runs a model
+TFJS_MEMORY = 12 * GIBIBYTE  # of that process: WebAssembly has 4 GiB, weights and copies of them stand beside
+TFJS_SECONDS = 120  # of the CPU for a call of a small one, and a second for each MEBIBYTE of its weights more
 
 # A TFLite, ONNX or OpenVINO file of unknown origin is tried in a process of its own.
 TRIAL_MEMORY = 8 * GIBIBYTE  # address space besides the file's own bytes

@@ -7,19 +7,25 @@ import re
 import shutil
 import subprocess
 import threading
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from places import ROOT
+from environments import tensorflow_js
+from places import SHARED
+from sampling import sampled
 
-from visionport import Options, config, export, load
+from visionport import Options, benchmark, config, export, limits, load
+from visionport.benchmarking.worker import timed
 from visionport.errors import ArtifactError, OptionError, UnsupportedError
 from visionport.formats import format_of
+from visionport.formats.base import Reading
 from visionport.formats.tfjs import runner
-from visionport.inputs import preprocessing
+from visionport.inputs import pictures, preprocessing, tfrecords
 from visionport.inspection.inspect import inspect
+from visionport.tfjs.convert import convert
 
 FORMAT = format_of("tfjs")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -29,22 +35,22 @@ HOSTILE = '<img src=x onerror="document.title=1">'
 
 @pytest.fixture(scope="module")
 def modules():
-    """The folder of TensorFlow.js's packages: that of VISIONPORT_TFJS, or one that npm fills once."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = runner.modules_folder()
-        if runner.missing() or not (folder / "node_modules" / "@tensorflow" / "tfjs").is_dir():
-            folder = ROOT / "build" / "tfjs"
-            patch.setenv(runner.MODULES, str(folder))
-        if runner.missing():
-            if not shutil.which("npm") or not shutil.which("node"):
-                pytest.skip("no Node.js and npm here")
-            folder.mkdir(parents=True, exist_ok=True)
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(ROOT / "tests" / "tfjs" / name, folder / name)
-            install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
-            if subprocess.run(install, cwd=folder, capture_output=True).returncode:
-                pytest.skip("TensorFlow.js's packages cannot be installed here")
+    with tensorflow_js() as folder:
         yield folder
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> Path | None:
+    """Of the digits' 200 validation pictures every fourth; None where they are not here."""
+    import tensorflow as tf
+
+    if not (SHARED / "demo" / "val.tfrecord").exists():
+        return None
+    path = tmp_path_factory.mktemp("labelled") / "val.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as file:
+        for data in sampled(tfrecords.read(SHARED / "demo" / "val.tfrecord", "val"), 4):
+            file.write(data)
+    return path
 
 
 def export_tfjs(digits, out, name="tf2", **how):
@@ -52,13 +58,41 @@ def export_tfjs(digits, out, name="tf2", **how):
     return export(Options(**places, labels=digits / "label_map.pbtxt", **how))
 
 
+def assert_nothing_lost(done) -> None:
+    """The mean average precision is the checkpoint's."""
+    (check,) = (check for check in done.checks if "mAP" in check.what)
+    ((mine, source),) = (map(float, found) for found in re.findall(r"^([\d.]+) of ([\d.]+)", check.notes))
+    assert source > 0.9
+    assert mine == pytest.approx(source, abs=0.002)
+
+
 @pytest.fixture(scope="module")
-def out(modules, digits, tmp_path_factory):
-    """A verified export."""
-    found = export_tfjs(digits, tmp_path_factory.mktemp("tfjs") / "out", images=(digits / "images" / "digits-0.jpg",))
-    assert found.agrees, str(found)
-    assert {c.what for c in found.checks} >= {"raw_detection_boxes", "raw_detection_scores", "detections matched"}
-    return found.out
+def done(modules, digits, labelled, tmp_path_factory):
+    """A verified and measured export."""
+    picture = digits / "images" / "digits-0.jpg"
+    return export_tfjs(digits, tmp_path_factory.mktemp("tfjs") / "out", images=(picture,), evaluate=labelled)
+
+
+@pytest.fixture(scope="module")
+def out(done):
+    assert done.agrees, str(done)
+    assert {c.what for c in done.checks} >= {"raw_detection_boxes", "raw_detection_scores", "detections matched"}
+    return done.out
+
+
+def test_the_metric_is_the_checkpoints(done, labelled, digits, tmp_path):
+    if labelled is None:
+        pytest.skip("the validation pictures are not here")
+    assert_nothing_lost(done)
+    first = export_tfjs(digits, tmp_path / "tf1", "tf1", evaluate=labelled)
+    assert first.agrees, str(first)
+    assert_nothing_lost(first)
+
+
+def test_the_metric_of_float16_is_the_checkpoints(modules, labelled, digits, tmp_path):
+    if labelled is None:
+        pytest.skip("the validation pictures are not here")
+    assert_nothing_lost(export_tfjs(digits, tmp_path / "out", tfjs_quantize="float16", evaluate=labelled))
 
 
 def test_it_answers_wherever_it_lies(out, exported, digits, tmp_path):
@@ -79,7 +113,12 @@ def test_what_the_folder_holds(out):
     names = {f.name for f in (out / "tfjs").iterdir()}
     assert names == {"model.json", "group1-shard1of1.bin", "detect.js", "index.html", "page.js"}
     found = inspect(out / "tfjs" / "model.json")
-    assert "FusedBatchNormV3" not in found["ops"]
+    nodes = {n["name"]: n for n in json.loads((out / "tfjs" / "model.json").read_text())["modelTopology"]["node"]}
+    kernels = Counter(n["input"][1] for n in nodes.values() if n["op"] in ("Conv2D", "DepthwiseConv2dNative"))
+    norms = [n for n in nodes.values() if n["op"] == "FusedBatchNormV3"]
+    assert norms
+    # Of kernels that levels share, of which there would be copies.
+    assert all(kernels[nodes[n["input"][0]]["input"][1]] > 1 for n in norms)
     assert found["inputs"] == [{"name": "input_tensor", "dtype": "float32", "shape": [1, 192, 192, 3]}]
     assert found["weights"]["bytes"] == (out / "tfjs" / "group1-shard1of1.bin").stat().st_size
     assert "three" in str(found)
@@ -113,6 +152,75 @@ def test_raw_heads(modules, digits, tmp_path):
     assert found.agrees, str(found)
     assert {c.what for c in found.checks} >= {"box_encodings", "class_scores"}
     assert not (found.out / "tfjs" / "detect.js").exists()
+
+
+def test_what_node_takes_is_counted(out, digits):
+    asker = load(out / "tfjs" / "model.json").asker
+    picture = pictures.read(digits / "images" / "digits-0.jpg")
+    before = asker.runner.spent()
+    cost, _ = timed(lambda: asker(picture), asker.runner)
+    spent = asker.runner.spent()
+    assert spent.memory > 1 << 20
+    assert 0 < 0.9 * (spent.cpu - before.cpu) <= cost.cpu
+    row = benchmark(out / "tfjs" / "model.json", runs=3, seconds=0).rows[0]
+    assert row.calls, row.error
+    assert row.versions
+    assert {"node", "tfjs"} <= set(row.versions)
+    assert row.calls.cpu_ms > 1
+
+
+def opened(folder: Path, function, x: np.ndarray):
+    """A runner of a function of x, and its answer in TensorFlow by name."""
+    import tensorflow as tf
+
+    from visionport.graph.function import freeze_function
+
+    spec = tf.TensorSpec(x.shape, tf.float32, name="x")
+    concrete = tf.function(function, autograph=False).get_concrete_function(spec)
+    made = convert(freeze_function(concrete, {"x": "x"}), ["x"], sorted(concrete.structured_outputs), metadata={})
+    for name, data in made.shards.items():
+        (folder / name).write_bytes(data)
+    path = folder / "model.json"
+    path.write_text(json.dumps(made.content))
+    return FORMAT.open(path, Reading(input="x", type="preprocessed")), concrete
+
+
+def test_a_graph_that_never_ends(modules, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    def count(x):
+        return {"y": tf.while_loop(lambda i: tf.reduce_all(i > -1), lambda i: (i + 1) % 1000, [x])[0]}
+
+    monkeypatch.setattr(limits, "TFJS_SECONDS", 3)
+    runner_, _ = opened(tmp_path, count, np.ones((1, 2), np.float32))
+    for match in ("more than 3 seconds of the CPU for one call: it may never end", "is closed"):
+        with pytest.raises(ArtifactError, match=match):
+            runner_.call("serving_default", {"x": np.ones((1, 2), np.float32)})
+
+
+def test_operations_that_are_spelt_out(modules, tmp_path):
+    """What TensorFlow.js passes on unchanged, or does wrongly."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=(1, 3, 20, 2)).astype(np.float32)
+    places = random.integers(0, 20, (1, 3, 7))
+
+    def function(x):
+        moved = (places + tf.cast(x[0, 0, 0, 0] * 0, tf.int64)) % 20
+        narrow = tf.quantization.fake_quant_with_min_max_vars(x, -0.7, 2.1, narrow_range=True)
+        return {
+            "gathered": tf.gather(x, moved, batch_dims=2),
+            "of_rank_3": tf.gather(x[..., 0], moved, batch_dims=2),
+            "rounded": tf.quantization.fake_quant_with_min_max_vars(x, -1.5, 1.0, num_bits=4),
+            "narrow": narrow,
+            "empty": tf.quantization.fake_quant_with_min_max_vars(x, 0.0, 0.0),
+        }
+
+    runner_, source = opened(tmp_path, function, x)
+    found = runner_.call("serving_default", {"x": x})
+    for name, value in source(tf.constant(x)).items():
+        np.testing.assert_allclose(found[name], value, atol=1e-6, err_msg=name)
 
 
 def test_where_node_has_no_packages_it_is_said(digits, tmp_path, monkeypatch):
@@ -185,9 +293,9 @@ def served(out, modules, digits, tmp_path):
         def log_message(self, format, *args):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/index.html"
+    yield f"http://127.0.0.1:{server.server_port}/page/index.html"
     server.shutdown()
     server.server_close()
 

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """One piece of work: wall and CPU seconds of the whole process, all its threads together."""
+    """One piece of work: wall seconds, and CPU seconds of all threads of all processes together."""
 
     wall: float
     cpu: float

@@ -6,6 +6,7 @@ import platform
 import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,17 +60,18 @@ def peak_memory() -> int:
 
 
 class Watch:
-    """How much of the machine other processes take from now on."""
+    """How much of the machine other processes take from now on. cpu: gives the seconds that are our own."""
 
-    def __init__(self):
-        self._begun = busy_and_all(), time.process_time()
+    def __init__(self, cpu: Callable[[], float] = time.process_time):
+        self._cpu = cpu
+        self._begun = busy_and_all(), cpu()
 
     def others(self) -> float | None:
         """Their share, from 0 to 1; None where the system does not tell."""
         (before, cpu), now = self._begun, busy_and_all()
         if not before or not now or now[1] <= before[1]:
             return None
-        own = (time.process_time() - cpu) * os.sysconf("SC_CLK_TCK")
+        own = (self._cpu() - cpu) * os.sysconf("SC_CLK_TCK")
         return min(max((now[0] - before[0] - own) / (now[1] - before[1]), 0.0), 1.0)
 
 

@@ -23,7 +23,7 @@ from visionport.benchmarking.figures import Accuracy, Calls, Cost
 from visionport.benchmarking.foreign import open_foreign
 from visionport.errors import VisionportError
 from visionport.formats import format_of
-from visionport.formats.base import Asker, Format
+from visionport.formats.base import Asker, Format, Runner, spent_by
 from visionport.inputs import pictures
 from visionport.prediction import load
 
@@ -74,10 +74,11 @@ def measure(request: Request) -> Iterator[dict[str, Any]]:
     fmt, notes = format_of(request.format), []
     modules = [importlib.import_module(name) for name in fmt.runtime]
     bare = machine.peak_memory()
-    yield {"bare": bare, "versions": {m.__name__.partition(".")[0]: machine.version(m) for m in modules}}
+    versions = {m.__name__.partition(".")[0]: machine.version(m) for m in modules}
+    yield {"bare": bare, "versions": versions | dict(fmt.versions())}
 
     loading, askers = timed(lambda: open_askers(fmt, request))
-    yield {"load": asdict(loading)}
+    yield {"load": asdict(replace(loading, cpu=loading.cpu + spent_by(askers[0].runner).cpu))}
     examples = askers[0].task.examples if askers[0].task else pictures.load
     shown = [*examples([Path(p) for p in request.images], askers[0].picture_size).values()]
     shown = shown if request.images else shown[:1]
@@ -85,15 +86,15 @@ def measure(request: Request) -> Iterator[dict[str, Any]]:
     feeds = [asker.feeds(picture[None])[0] for picture in shown]
     yield {"first": asdict(first), "input": text_of(feeds[0][asker.reading.input])}
 
-    watch = machine.Watch()
+    watch = machine.Watch(lambda: time.process_time() + spent_by(asker.runner).cpu)
     calls = call_often(asker, feeds, asker.batch or 1, request)
-    yield {"calls": asdict(calls), "others": watch.others(), "memory": machine.peak_memory() - bare}
+    yield {"calls": asdict(calls), "others": watch.others(), "memory": memory_above(bare, asker)}
     if request.batch > 1 and asker.batch is not None:
         notes.append(f"takes {asker.batch} a call, so there are no batches of {request.batch}")
     elif request.batch > 1:
         feeds = [asker.feeds(np.repeat(picture[None], request.batch, axis=0))[0] for picture in shown]
         batched = call_often(asker, feeds, request.batch, request)
-        yield {"batched": asdict(batched), "batched_memory": machine.peak_memory() - bare}
+        yield {"batched": asdict(batched), "batched_memory": memory_above(bare, asker)}
     if request.evaluate:
         accuracy = evaluate(asker, Path(request.evaluate))
         notes += [] if accuracy else ["gives no answers that can be evaluated"]
@@ -105,10 +106,18 @@ def measure(request: Request) -> Iterator[dict[str, Any]]:
     yield measure_network(fmt, asker, shown, request)
 
 
-def timed(action: Callable) -> tuple[Cost, Any]:
-    wall, cpu = time.perf_counter(), time.process_time()
+def timed(action: Callable, runner: Runner | None = None) -> tuple[Cost, Any]:
+    """What an action costs, and gives. runner: whose own process counts too; asking it does not."""
+    cpu = spent_by(runner).cpu + time.process_time()
+    wall = time.perf_counter()
     result = action()
-    return Cost(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu), result
+    wall = time.perf_counter() - wall
+    return Cost(wall=wall, cpu=time.process_time() + spent_by(runner).cpu - cpu), result
+
+
+def memory_above(bare: int, asker: Asker) -> int:
+    """Peak bytes above those of the bare runtime, of all processes together."""
+    return machine.peak_memory() - bare + spent_by(asker.runner).memory
 
 
 def open_askers(fmt: Format, request: Request) -> list[Asker]:
@@ -125,7 +134,7 @@ def call_first(askers: Sequence[Asker], picture: np.ndarray) -> tuple[Cost, Aske
     for asker in askers:
         try:
             feeds, _ = asker.feeds(picture[None])
-            cost, _ = timed(lambda a=asker, f=feeds: a.runner.call(a.reading.signature, f))
+            cost, _ = timed(lambda a=asker, f=feeds: a.runner.call(a.reading.signature, f), asker.runner)
             return cost, asker
         except Exception as e:
             errors.append(e)
@@ -139,7 +148,7 @@ def call_often(asker: Asker, feeds: Sequence[Mapping[str, np.ndarray]], batch: i
     def call() -> float:
         """Seconds."""
         feed = next(turns)
-        costs.append(timed(lambda: asker.runner.call(asker.reading.signature, feed))[0])
+        costs.append(timed(lambda: asker.runner.call(asker.reading.signature, feed), asker.runner)[0])
         return costs[-1].wall
 
     warm = call()

@@ -43,8 +43,20 @@ class SignatureInfo:
     outputs: tuple[Tensor, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a process has taken until now. cpu: seconds of all its threads; memory: bytes at most, the bare runtime's
+    left out."""
+
+    cpu: float = 0.0
+    memory: int = 0
+
+
 class Runner(Protocol):
-    """An artifact in its own runtime. One call at a time, unless `thread_safe`."""
+    """An artifact in its own runtime. One call at a time, unless `thread_safe`.
+
+    One that runs in a process of its own has `spent`, which `spent_by` below uses.
+    """
 
     signatures: Mapping[str, SignatureInfo]
     thread_safe: bool
@@ -60,6 +72,12 @@ class Runner(Protocol):
     def close(self) -> None:
         """Gives back memory; the runner is of no use afterwards."""
         ...
+
+
+def spent_by(runner: Runner | None) -> Spent:
+    """What a runner's own process has taken; nothing where it runs in ours."""
+    own = getattr(runner, "spent", None)
+    return own() if own else Spent()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +284,10 @@ class Format(abc.ABC):
         threads: that the runtime may use; as many as it likes by default. TensorFlow's are the process's, and are
         settled when it first runs.
         """
+
+    def versions(self) -> Mapping[str, str]:
+        """Of what runs it besides the modules of `runtime`."""
+        return {}
 
     def size(self, path: Path) -> int:
         """Bytes of the artifact, with all files that it consists of."""

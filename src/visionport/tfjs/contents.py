@@ -92,15 +92,21 @@ def weights(path: Path, content: Mapping[str, Any]) -> Iterator[tuple[Mapping[st
 
 def bytes_of(path: Path, entry: Any) -> int:
     shape = entry.get("shape") if isinstance(entry, dict) else None
-    how = (entry.get("quantization") or {}) if isinstance(entry, dict) else {}
-    kind = how.get("dtype", entry.get("dtype")) if isinstance(how, dict) and isinstance(entry, dict) else None
-    sound = isinstance(shape, list) and all(isinstance(d, int) and 0 <= d < 1 << 31 for d in shape)
-    if not sound or kind not in SIZES or not isinstance(entry.get("name"), str):
+    kind = stored_dtype(entry)
+    sides = shape if isinstance(shape, list) and len(shape) <= limits.TFJS_RANK else [None]
+    sound = all(isinstance(d, int) and 0 <= d < 1 << 31 for d in sides)
+    if not sound or not isinstance(kind, str) or kind not in SIZES or not isinstance(entry.get("name"), str):
         raise ArtifactError(f"{path}: a weight of its weightsManifest cannot be read: {str(entry)[:120]}.")
     size = math.prod(shape or [1]) * SIZES[kind]
     if math.prod(shape or [1]) * 4 > limits.TFJS_BYTES:
         raise ArtifactError(f"{path}: the weight {entry['name'][:80]!r} has more than {limits.TFJS_BYTES:,} bytes.")
     return size
+
+
+def stored_dtype(entry: Any) -> Any:
+    """What a weight's bytes are; its dtype, unless it is quantised."""
+    how = (entry.get("quantization") or {}) if isinstance(entry, dict) else None
+    return how.get("dtype", entry.get("dtype")) if isinstance(how, dict) else None
 
 
 def check(path: Path, content: Mapping[str, Any]) -> None:
@@ -122,7 +128,7 @@ def ops(content: Mapping[str, Any]) -> Counter[str]:
 
 def ends(path: Path, content: Mapping[str, Any], side: str) -> tuple[End, ...]:
     """side: "inputs" or "outputs", in the signature's order. Raises ArtifactError where it cannot be read."""
-    signature = content.get("signature") or content.get("userDefinedMetadata", {}).get("signature")
+    signature = content.get("signature") or metadata(content, "signature")
     try:
         return tuple(end(name, told) for name, told in signature[side].items())
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -154,7 +160,7 @@ def describe(path: Path) -> dict[str, Any]:
     stored: Counter[str] = Counter()
     largest = []
     for entry, bytes_ in weights(path, content):
-        dtype = (entry.get("quantization") or entry)["dtype"]
+        dtype = stored_dtype(entry)
         stored[dtype] += bytes_
         largest.append({"name": entry["name"], "dtype": dtype, "shape": entry["shape"], "size": bytes_})
     largest.sort(key=lambda t: (-t["size"], t["name"]))

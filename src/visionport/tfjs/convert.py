@@ -9,6 +9,7 @@ import numpy as np
 
 from visionport.errors import UnsupportedError
 from visionport.graph import edit
+from visionport.graph.fake_quantization import steps
 from visionport.tfjs.operations import OPERATIONS
 
 SHARD = 4 << 20  # bytes, as browsers' caches like them
@@ -33,12 +34,10 @@ def convert(
 
     inputs, outputs: nodes. quantize: how kernels are stored, one of QUANTIZED. metadata: what the file says of itself.
     """
-    graph = edit.optimized(graph, outputs, ("constfold", "dependency", "pruning"))
-    replace_shape_checks(graph)
+    graph = translate(graph, inputs, outputs)
     if quantize != "uint8":  # whose one range for all of a kernel would have to hold what the factors spread
         fold_batch_norms(graph)
-    edit.prune(graph, [*inputs, *outputs])
-    check_operations(graph)
+        edit.prune(graph, [*inputs, *outputs])
     ends = {"inputs": describe_ends(graph, inputs), "outputs": describe_ends(graph, outputs)}
     narrow(graph)
     kernels = {edit.base(n.input[1]) for n in graph.node if n.op in KERNELS}
@@ -64,12 +63,89 @@ def convert(
     )
 
 
+def translate(graph, inputs: Sequence[str], outputs: Sequence[str]):
+    """The graph without what depends on constants alone. Raises as `convert` does."""
+    graph = edit.optimized(graph, outputs, ("constfold", "dependency", "pruning"))
+    replace_shape_checks(graph)
+    spell_out_fake_quantization(graph)
+    flatten_gathers(graph)
+    edit.prune(graph, [*inputs, *outputs])
+    check_operations(graph)
+    return graph
+
+
 def replace_shape_checks(graph) -> None:
     """What only asserts a shape passes on what it is given."""
     for node in graph.node:
         if node.op in ("EnsureShape", "PreventGradient", "StopGradient", "Snapshot"):
             node.op = "Identity"
             node.attr.pop("shape", None)
+
+
+def spell_out_fake_quantization(graph) -> None:
+    """By arithmetic: TensorFlow.js knows the operation, and passes on what it is given."""
+    nodes = {n.name: n for n in graph.node}
+    for node in [n for n in graph.node if n.op == "FakeQuantWithMinMaxVars"]:
+        low, high = (nodes[edit.base(i)] for i in node.input[1:3])
+        if low.op != "Const" or high.op != "Const":
+            raise UnsupportedError(f"TensorFlow.js rounds to no range that is not constant ({node.name}).")
+        how = {"bits": node.attr["num_bits"].i or 8, "narrow_range": node.attr["narrow_range"].b}
+        found = steps(float(value_of(low)), float(value_of(high)), **how)
+        rest = [("Minimum", found.high), ("Maximum", found.low), ("Sub", found.low)]
+        inverse = np.float32(1) / found.scale if found.scale else np.float32(0)
+        rest += [("Mul", inverse), ("AddV2", np.float32(0.5)), ("Floor", None), ("Mul", found.scale)]
+        x = node.input[0]
+        for i, (op, value) in enumerate(rest):
+            name = f"{node.name}/{i}"
+            given = [] if value is None else [constant(graph, f"{name}/value", np.asarray(value, np.float32))]
+            made = graph.node.add(name=name, op=op, input=[x, *given])
+            made.attr["T"].type = node_type(np.float32)
+            x = name
+        node.op, node.input[:] = "AddV2", [x, constant(graph, f"{node.name}/least", found.low)]
+        node.attr.clear()
+        node.attr["T"].type = node_type(np.float32)
+
+
+def flatten_gathers(graph) -> None:
+    """Gathers of several rows become gathers of one: TensorFlow.js 4 takes the first row's values for all of them."""
+    nodes = {n.name: n for n in graph.node}
+    batched = [n for n in graph.node if n.op == "GatherV2" and n.attr["batch_dims"].i > 0]
+    sources = [name for node in batched for name in node.input[:2]]
+    shapes = {name: tensor.shape for name, tensor in edit.import_tensors(graph, sources).items()}
+    for node in batched:
+        batch, axis = node.attr["batch_dims"].i, int(value_of(nodes[edit.base(node.input[2])]))
+        values, places = (shapes[name] for name in node.input[:2])
+        if values[:batch].num_elements() == 1:
+            continue
+        if not values.is_fully_defined() or not places.is_fully_defined() or axis != batch:
+            raise UnsupportedError(f"TensorFlow.js does not gather as it is asked to ({node.name}).")
+        values, places = values.as_list(), places.as_list()
+        rows, size, rest = math.prod(values[:batch]), values[batch], values[batch + 1 :]
+        given, asked = (node.attr[name].type for name in ("Tparams", "Tindices"))
+        flat = f"{node.name}/flat"
+        source = reshape(graph, f"{flat}/values", node.input[0], [rows * size, *rest], given)
+        place = reshape(graph, f"{flat}/places", node.input[1], [rows, -1], asked)
+        first = (size * np.arange(rows)[:, None]).astype(numpy_type(asked))
+        moved = graph.node.add(name=f"{flat}/moved", op="AddV2")
+        moved.input.extend([place, constant(graph, f"{flat}/first", first)])
+        moved.attr["T"].type = asked
+        gather = graph.node.add(name=flat, op="GatherV2")
+        gather.input.extend([source, moved.name, constant(graph, f"{flat}/axis", np.int32(0))])
+        for name, attribute in node.attr.items():
+            gather.attr[name].CopyFrom(attribute)
+        gather.attr["batch_dims"].i = 0
+        gather.attr["Taxis"].type = node_type(np.int32)
+        taken = constant(graph, f"{flat}/taken", np.array([*places, *rest], np.int32))
+        node.op, node.input[:] = "Reshape", [flat, taken]
+        node.attr.clear()
+        node.attr["T"].type, node.attr["Tshape"].type = given, node_type(np.int32)
+
+
+def reshape(graph, name: str, source: str, shape: Sequence[int], dtype: int) -> str:
+    node = graph.node.add(name=name, op="Reshape")
+    node.input.extend([source, constant(graph, f"{name}/shape", np.array(shape, np.int32))])
+    node.attr["T"].type, node.attr["Tshape"].type = dtype, node_type(np.int32)
+    return name
 
 
 def check_operations(graph) -> None:
@@ -81,7 +157,10 @@ def check_operations(graph) -> None:
 
 
 def fold_batch_norms(graph) -> None:
-    """Batch norms go into the convolution before them, where nobody else reads that; others are left as they are."""
+    """Batch norms go into the convolution before them, where nobody else reads that or its kernel.
+
+    Others are left as they are: of a kernel that levels share there would be a copy a level.
+    """
     nodes = {n.name: n for n in graph.node}
     readers: dict[str, int] = {}
     for node in graph.node:
@@ -92,7 +171,7 @@ def fold_batch_norms(graph) -> None:
         if layer.op not in CONVOLUTIONS or readers[layer.name] > 1 or any(c.op != "Const" for c in constants):
             continue
         kernel = nodes[edit.base(layer.input[1])]
-        if kernel.op != "Const" or norm.attr["data_format"].s not in (b"", b"NHWC"):
+        if kernel.op != "Const" or readers[kernel.name] > 1 or norm.attr["data_format"].s not in (b"", b"NHWC"):
             continue
         scale, offset, mean, variance = (value_of(c).astype(np.float64) for c in constants)
         factor = scale / np.sqrt(variance + norm.attr["epsilon"].f)
@@ -108,13 +187,26 @@ def fold_batch_norms(graph) -> None:
         norm.attr["T"].type, norm.attr["data_format"].s = dtype, b"NHWC"
 
 
-def constant(graph, name: str, value: np.ndarray) -> str:
+def constant(graph, name: str, value: np.ndarray | np.generic) -> str:
     import tensorflow as tf
 
     node = graph.node.add(name=name, op="Const")
-    node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
+    node.attr["dtype"].type = node_type(value.dtype)
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
     return name
+
+
+def node_type(dtype) -> int:
+    """A dtype as attributes have it."""
+    import tensorflow as tf
+
+    return tf.as_dtype(dtype).as_datatype_enum
+
+
+def numpy_type(dtype: int) -> Any:
+    import tensorflow as tf
+
+    return tf.as_dtype(dtype).as_numpy_dtype
 
 
 def value_of(node) -> np.ndarray:

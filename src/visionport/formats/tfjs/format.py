@@ -4,6 +4,7 @@ import importlib.resources
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from visionport.formats.tfjs import runner, suppression
 from visionport.signatures import Signature, sign_preprocessed
 from visionport.tfjs import contents
 from visionport.tfjs.convert import convert
-from visionport.verification.bounds import FAKE_QUANTIZED, OTHER_RUNTIME, QUANTIZED
+from visionport.verification.bounds import OTHER_RUNTIME, OTHER_RUNTIME_FAKE_QUANTIZED, QUANTIZED
 
 SIGNATURE = "serving_default"  # a file has none; what it is called here
 MAKER = "visionport"  # whose words stand in userDefinedMetadata
@@ -29,7 +30,7 @@ class Tfjs(heads.Headed):
     name = "tfjs"
     title = "TensorFlow.js"
     target = "tfjs"
-    runtime = ("json",)
+    runtime = ()
 
     def check(self, config, options) -> None:
         if config.family in TWO_STAGES:
@@ -95,12 +96,19 @@ class Tfjs(heads.Headed):
             return suppression.reading(config, name)
         like = Signature(name="tflite", kind="tflite", input_name=name, function=None)
         names = heads.names_of(config, options.tfjs_head)
-        return read_signature(like, model, input_name=name, name=SIGNATURE, outputs=names)
+        found = read_signature(like, model, input_name=name, name=SIGNATURE, outputs=names)
+        if "boxes" not in found.answers:
+            return found
+        # What is preprocessed does not tell where the picture ends.
+        return replace(found, answers={**found.answers, "boxes": "frame"})
 
     def open(self, path: Path, reading: Reading, threads: int | None = None) -> runner.TfjsRunner:
         contents.check(path, contents.read(path))
         known = {found.name: found for found in self.signatures(path, reading)}
-        return runner.TfjsRunner(path, known, threads)
+        return runner.TfjsRunner(path, known, threads, self.size(path))
+
+    def versions(self) -> Mapping[str, str]:
+        return runner.versions()
 
     def recognises(self, path: Path) -> bool:
         return contents.is_tfjs(path)
@@ -132,7 +140,7 @@ class Tfjs(heads.Headed):
     def tolerance(self, model, options):
         if options.tfjs_quantize != "none":
             return QUANTIZED[options.tfjs_quantize]
-        return FAKE_QUANTIZED if rounds(model) else OTHER_RUNTIME
+        return OTHER_RUNTIME_FAKE_QUANTIZED if rounds(model) else OTHER_RUNTIME
 
     def loss(self, model, options) -> str:
         return "" if options.tfjs_quantize == "none" else options.tfjs_quantize

@@ -93,7 +93,8 @@ def beyond(threshold: float) -> float:
 
 def reading(config, name: str) -> Reading:
     """Boxes are of the frame, as what is preprocessed does not tell where the picture ends."""
-    answers = {"classes_from": RULES[config.family](config)["first_class"], "boxes": "frame", "drops_empty": False}
+    rules = RULES[config.family](config)
+    answers = {"classes_from": rules["first_class"], "boxes": "frame", "drops_empty": rules["drops_empty"]}
     raw = heads.ALL_BOXES if config.family == "ssd" else heads.UNSUPPRESSED
     return Reading(
         input=name,

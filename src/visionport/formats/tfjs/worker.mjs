@@ -42,16 +42,28 @@ async function open() {
   wasm.setThreadsCount(Number(process.env.VISIONPORT_TFJS_THREADS || 1));
   if (!(await tf.setBackend("wasm"))) await tf.setBackend("cpu");
   await tf.ready();
-  const { load } = await import(pathToFileURL(detect));
+  bare = peak();
+  const { Model } = await import(pathToFileURL(detect));
   const { modelTopology, weightsManifest, ...rest } = JSON.parse(fs.readFileSync(file));
   const parts = weightsManifest.flatMap((group) => group.paths);
   const data = Buffer.concat(parts.map((name) => fs.readFileSync(path.join(path.dirname(file), name))));
   const weightSpecs = weightsManifest.flatMap((group) => group.weights);
   const weightData = data.buffer.slice(data.byteOffset, data.byteOffset + data.length);
   const artifacts = { modelTopology, weightSpecs, weightData, ...rest };
-  return load(tf, tf.io.fromMemory(artifacts));
+  const graph = await tf.loadGraphModel(tf.io.fromMemory(artifacts));
+  return new Model(tf, graph, (graph.metadata && graph.metadata.visionport) || {}); // {}: of another maker
 }
 
+/** The most bytes that this process has held: of its own program alone, where Linux tells. */
+function peak() {
+  try {
+    return 1024 * Number(fs.readFileSync("/proc/self/status", "utf8").match(/VmHWM:\s*(\d+)/)[1]);
+  } catch {
+    return 1024 * process.resourceUsage().maxRSS;
+  }
+}
+
+let bare = 0; // peak with TensorFlow.js and without the model
 let model;
 try {
   model = await open();
@@ -61,7 +73,12 @@ try {
   process.exit(1);
 }
 for (;;) {
-  const { shape } = JSON.parse(read(read(4).readUInt32LE()));
+  const { shape, spent } = JSON.parse(read(read(4).readUInt32LE()));
+  if (spent) {
+    const { user, system } = process.cpuUsage();
+    write({ spent: { cpu: (user + system) / 1e6, memory: peak() - bare } });
+    continue;
+  }
   const bytes = read(4 * shape.reduce((a, b) => a * b, 1));
   try {
     const data = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);

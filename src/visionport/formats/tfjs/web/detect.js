@@ -3,7 +3,8 @@
 //   import { load } from "./detect.js";
 //   const model = await load(tf, "model.json");
 //   const answer = await model.ask(picture);   // an ImageData, a canvas, an image or a video
-//   // detection:      [{ class, label, score, box: { xmin, ymin, xmax, ymax } }], boxes in pixels, the best first
+//   // detection:      [{ class, label, score, box: { xmin, ymin, xmax, ymax } }], boxes in pixels, the best first;
+//   //                 where the model knows keypoints, also keypoints: [{ x, y, score }]
 //   // classification: [{ class, label, score }], the best first
 //   // segmentation:   { width, height, classes, labels }, a class a pixel
 //   model.dispose();
@@ -13,7 +14,9 @@ const FIRST = 1000; // anchors that are suppressed before all are: nearly always
 const f32 = Math.fround;
 
 export async function load(tf, source) {
-  const graph = await tf.loadGraphModel(source);
+  // TensorFlow.js looks for the weights of a bare name at the server's root.
+  const bare = typeof source === "string" && !source.includes("/");
+  const graph = await tf.loadGraphModel(bare ? `./${source}` : source);
   return new Model(tf, graph, told(graph.metadata));
 }
 
@@ -40,18 +43,25 @@ export class Model {
     return name === undefined || name === "???" ? `class ${number}` : name;
   }
 
-  async ask(picture, { minScore = MIN_SCORE, most = 5 } = {}) {
+  /**
+   * minScore: of detections; most: classes of a classification; longest: pixels of the longer side of a segmentation,
+   * where it may be smaller than the picture.
+   */
+  async ask(picture, { minScore = MIN_SCORE, most = 5, longest = Infinity } = {}) {
+    const reader = READERS[this.task];
+    if (!reader) throw new Error(`Models for ${this.task} are not asked here; run() gives their outputs.`);
     const { data, width, height } = pixelsOf(picture);
     const input = prepare({ data, width, height, channels: 4 }, this.about.preprocessing);
     const outputs = await this.run(input, input.extent);
-    return READERS[this.task](this, outputs, { width, height, extent: input.extent, minScore, most });
+    return reader(this, outputs, { width, height, extent: input.extent, minScore, most, longest });
   }
 
   /** Outputs by name, { data, shape, dtype }, of what `prepare` gives. extent: how much of it is no padding. */
   async run(input, extent = [1, 1]) {
     const { tf, graph, about } = this;
-    const names = graph.outputs.map((output) => output.name.replace(/:0$/, ""));
-    const fed = tf.tensor(input.data, input.shape, "float32");
+    const names = graph.outputNodes.map((name) => name.replace(/:0$/, ""));
+    const kind = graph.inputs[0].dtype || "float32";
+    const fed = tf.tidy(() => tf.cast(tf.tensor(input.data, input.shape, "float32"), kind));
     const found = {};
     try {
       const result = await this.execute({ [graph.inputs[0].name]: fed }, names);
@@ -103,14 +113,17 @@ const READERS = {
   detection(model, outputs, { width, height, extent, minScore }) {
     const [boxes, scores, classes] = ["boxes", "scores", "classes"].map((n) => outputs[`detection_${n}`].data);
     const count = outputs.num_detections.data[0];
+    const answers = model.about.reading.answers;
+    const [high, wide] = answers.boxes === "frame" ? extent : [1, 1];
+    const clip = (value) => Math.min(Math.max(value, 0), 1);
     const found = [];
-    const clip = (value, share) => Math.min(Math.max(value / share, 0), 1);
     for (let i = 0; i < count; i++) {
-      if (scores[i] < minScore) continue;
-      const [ymin, xmin, ymax, xmax] = [0, 1, 2, 3].map((k) => clip(boxes[4 * i + k], extent[k % 2]));
-      const number = classes[i] + 1 - model.about.reading.answers.classes_from;
+      if (!(scores[i] >= minScore)) continue;
+      const [ymin, xmin, ymax, xmax] = [0, 1, 2, 3].map((k) => clip(boxes[4 * i + k] / (k % 2 ? wide : high)));
+      const number = classes[i] + 1 - answers.classes_from;
       const box = { xmin: xmin * width, ymin: ymin * height, xmax: xmax * width, ymax: ymax * height };
-      found.push({ class: number, label: model.label(number), score: scores[i], box });
+      const one = { class: number, label: model.label(number), score: scores[i], box };
+      found.push(outputs.detection_keypoints ? { ...one, keypoints: points(outputs, i, width / wide, height / high) } : one);
     }
     return found;
   },
@@ -122,22 +135,27 @@ const READERS = {
     return order.slice(0, most).map((i) => ({ class: i + first, label: model.label(i + first), score: probabilities[i] }));
   },
 
-  segmentation(model, outputs, { width, height, extent }) {
+  segmentation(model, outputs, { width, height, extent, longest }) {
+    const scale = Math.min(1, longest / Math.max(width, height));
+    [width, height] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
     const { data, shape } = outputs.logits;
     const [, rows, columns, depth] = shape;
     const down = neighbours(height, rows, extent[0]);
     const along = neighbours(width, columns, extent[1]);
+    const known = new Map(); // rows of the logits, as wide as the answer
+    const widened = (row) => {
+      if (!known.has(row)) known.set(row, widen(data.subarray(row * columns * depth), along, depth));
+      return known.get(row);
+    };
     const classes = new Uint16Array(width * height);
     const first = model.about.reading.answers.classes_from || 0;
     for (let y = 0; y < height; y++) {
-      const [top, bottom] = [down.low[y] * columns, down.high[y] * columns];
-      for (let x = 0; x < width; x++) {
-        const corners = [top + along.low[x], top + along.high[x], bottom + along.low[x], bottom + along.high[x]];
+      const [upper, lower, share] = [widened(down.low[y]), widened(down.high[y]), down.share[y]];
+      for (const row of known.keys()) if (row < down.low[y]) known.delete(row);
+      for (let x = 0, at = 0; x < width; x++) {
         let [best, highest] = [0, -Infinity];
-        for (let c = 0; c < depth; c++) {
-          const [a, b, d, e] = corners.map((at) => data[at * depth + c]);
-          const upper = a + (b - a) * along.share[x];
-          const value = upper + (d + (e - d) * along.share[x] - upper) * down.share[y];
+        for (let c = 0; c < depth; c++, at++) {
+          const value = upper[at] + (lower[at] - upper[at]) * share;
           if (value > highest) [best, highest] = [c, value];
         }
         classes[y * width + x] = best + first;
@@ -147,6 +165,25 @@ const READERS = {
     return { width, height, classes, labels };
   },
 };
+
+/** Keypoints of one detection, in pixels. */
+function points({ detection_keypoints: places, detection_keypoint_scores: scores }, i, width, height) {
+  const count = places.shape[2];
+  return Array.from({ length: count }, (_, k) => {
+    const at = i * count + k;
+    return { x: places.data[2 * at + 1] * width, y: places.data[2 * at] * height, score: scores ? scores.data[at] : 1 };
+  });
+}
+
+/** A row of logits [columns, depth] at the places `along`. */
+function widen(row, { low, high, share }, depth) {
+  const out = new Float32Array(low.length * depth);
+  for (let x = 0, o = 0; x < low.length; x++) {
+    const [left, right] = [low[x] * depth, high[x] * depth];
+    for (let c = 0; c < depth; c++) out[o++] = row[left + c] + (row[right + c] - row[left + c]) * share[x];
+  }
+  return out;
+}
 
 /** For each of `size` pixels over that share of `length` values: the two beside it, and how near the second is. */
 function neighbours(size, length, share) {
