@@ -78,6 +78,7 @@ OPERATIONS = {
     "about gelu": lambda tf, x: tf.nn.gelu(x, approximate=True),
     "leaky": lambda tf, x: tf.nn.leaky_relu(x, 0.1),
     "quantised": lambda tf, x: tf.quantization.fake_quant_with_min_max_vars(x, -1.3, 7.1),
+    "quantised to nothing": lambda tf, x: tf.quantization.fake_quant_with_min_max_vars(x, 0.0, 0.0),
     "norm": lambda tf, x: tf.math.l2_normalize(x, -1),
     "moments": lambda tf, x: tf.concat(tf.nn.moments(x, [1, 2], keepdims=True), -1),
     "any": lambda tf, x: tf.cast(tf.reduce_any(x > 4, -1), tf.float32),

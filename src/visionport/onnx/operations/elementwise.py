@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from visionport.errors import UnsupportedError
+from visionport.graph.fake_quantization import steps
 from visionport.onnx.operations.types import array_type, element_type
 
 
@@ -144,20 +145,18 @@ def fill_with(b, op, shape: str, value: np.ndarray) -> None:
 def fake_quant(b, op):
     """As TensorFlow rounds: to what 8 bits hold between limits that are moved until 0 is one of these."""
     low, high = (float(b.value(t, "the range")) for t in op.inputs[1:])
-    least, most = int(op.get_attr("narrow_range")), 2 ** op.get_attr("num_bits") - 1
-    scale = np.float32((np.float32(high) - np.float32(low)) / np.float32(most - least))
-    zero = least - low / scale
-    zero = least if zero < least else most if zero > most else int(np.floor(zero + 0.5))
-    low, high = np.float32((least - zero) * scale), np.float32((most - zero) * scale)
+    low, high, scale = steps(low, high, bits=op.get_attr("num_bits"), narrow_range=op.get_attr("narrow_range"))
 
-    def write(names):
-        x = b.emit("Clip", [names[0], b.constant(low), b.constant(high)])
+    def write(x: str) -> str:
+        if not scale:  # an empty range
+            return b.emit("Mul", [x, b.constant(0, np.float32)], label=op.name)
+        x = b.emit("Clip", [x, b.constant(low), b.constant(high)])
         x = b.emit("Mul", [b.emit("Sub", [x, b.constant(low)]), b.constant(np.float32(1) / scale)])
         x = b.emit("Floor", [b.emit("Add", [x, b.constant(0.5, np.float32)])])
         return b.emit("Add", [b.emit("Mul", [x, b.constant(scale)]), b.constant(low)], label=op.name)
 
     x = op.inputs[0]
-    (b.set_first if b.is_first(x) else b.set)(op.outputs[0], write([b.first(x) if b.is_first(x) else b.name(x)]))
+    (b.set_first if b.is_first(x) else b.set)(op.outputs[0], write(b.first(x) if b.is_first(x) else b.name(x)))
 
 
 OPS: dict[str, Callable] = {
