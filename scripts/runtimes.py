@@ -188,6 +188,8 @@ def try_tfjs(config, checkpoint) -> str:
     options = SimpleNamespace(tfjs_head="detections")
     if config.family in TWO_STAGES:
         return "no: two stages"
+    if config.task == "video":
+        return "no: it takes clips"
     try:
         fmt.check(config, options)
     except UnsupportedError as e:
