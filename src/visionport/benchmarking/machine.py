@@ -62,7 +62,7 @@ def peak_memory() -> int:
 class Watch:
     """How much of the machine other processes take from now on. cpu: gives the seconds that are our own."""
 
-    def __init__(self, cpu: Callable[[], float] = time.process_time):
+    def __init__(self, cpu: Callable[[], float]):
         self._cpu = cpu
         self._begun = busy_and_all(), cpu()
 
