@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from places import SHARED, TESTS
 
+from visionport.checkpoint.open import open_checkpoint
 from visionport.config import read_config
 from visionport.errors import UnsupportedError
 
@@ -48,6 +49,13 @@ def make_checkpoint(folder, out):
     command = [sys.executable, GOLDEN / "make_checkpoint.py", folder, out]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
     return Path(done.stdout.split()[-1])
+
+
+def build_case(folder, prefix):
+    """The model of a case with its checkpoint."""
+    from visionport.models.build import build
+
+    return build(read_config(folder / "pipeline.config"), open_checkpoint(prefix))
 
 
 def goldens(folder):

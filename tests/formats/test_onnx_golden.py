@@ -12,6 +12,7 @@ from golden_cases import (
     RELATIVE,
     assert_close,
     assert_twins,
+    build_case,
     goldens,
     is_stored,
 )
@@ -20,8 +21,6 @@ from places import SHARED, TESTS
 from sampling import ALL, sampled
 
 from visionport import Options, export
-from visionport.checkpoint.open import open_checkpoint
-from visionport.config import read_config
 from visionport.errors import UnsupportedError
 from visionport.formats import format_of
 from visionport.formats.base import Reading
@@ -45,11 +44,10 @@ def cases():
 @pytest.fixture(scope="module", params=cases(), ids=lambda folder: folder.name)
 def case(request, tmp_path_factory):
     """(folder, model, options, a folder to write to)."""
-    from visionport.models.build import build
 
     folder, out = request.param, tmp_path_factory.mktemp("onnx")
     prefix = rule_of_values().write(folder, tmp_path_factory.mktemp("checkpoint"))
-    model = build(read_config(folder / "pipeline.config"), open_checkpoint(prefix))
+    model = build_case(folder, prefix)
     return folder, model, {"config": folder, "checkpoint": prefix, "out": out, "formats": ("onnx",)}, out
 
 

@@ -8,6 +8,7 @@ from golden_cases import (
     REFERENCE_NAMES,
     assert_close,
     assert_twins,
+    build_case,
     goldens,
     is_stored,
     make_checkpoint,
@@ -16,8 +17,6 @@ from golden_cases import (
 from sampling import ALL
 
 from visionport import Options
-from visionport.checkpoint.open import open_checkpoint
-from visionport.config import read_config
 from visionport.formats import format_of
 from visionport.formats.openvino.runner import OpenvinoRunner
 from visionport.verification.bounds import OTHER_RUNTIME_PROPOSALS
@@ -34,11 +33,10 @@ BY_PROPOSAL = ("proposal_boxes", "refined_box_encodings", "logits")
 @pytest.fixture(scope="module", params=NAMES)
 def case(request, tmp_path_factory):
     """(folder, model): one at a time."""
-    from visionport.models.build import build
 
     folder = CASES[request.param]
     prefix = make_checkpoint(folder, tmp_path_factory.mktemp("checkpoint"))
-    return folder, build(read_config(folder / "pipeline.config"), open_checkpoint(prefix))
+    return folder, build_case(folder, prefix)
 
 
 def heads_of(model):

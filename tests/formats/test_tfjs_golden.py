@@ -5,12 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from environments import tensorflow_js
-from golden_cases import CASES, GOLDEN, assert_close, assert_twins, goldens, is_stored, make_checkpoint
+from golden_cases import CASES, GOLDEN, assert_close, assert_twins, build_case, goldens, is_stored, make_checkpoint
 from sampling import ALL
 
 from visionport import Options
-from visionport.checkpoint.open import open_checkpoint
-from visionport.config import read_config
 from visionport.formats import format_of
 from visionport.formats.base import Asker
 from visionport.inputs import preprocessing
@@ -37,11 +35,10 @@ def modules():
 @pytest.fixture(scope="module", params=names())
 def case(request, tmp_path_factory, modules):
     """(folder, model, options)."""
-    from visionport.models.build import build
 
     folder = CASES[request.param]
     prefix = make_checkpoint(folder, tmp_path_factory.mktemp("checkpoint"))
-    model = build(read_config(folder / "pipeline.config"), open_checkpoint(prefix))
+    model = build_case(folder, prefix)
     return folder, model, Options(config=folder, checkpoint=prefix, out=folder, formats=("tfjs",))
 
 

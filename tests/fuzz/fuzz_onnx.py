@@ -5,24 +5,15 @@ from pathlib import Path
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
+from telling import READING, TOLD, read_told
 
-from visionport import manifest
 from visionport.formats import format_of
-from visionport.formats.base import Reading
 from visionport.inspection.inspect import kind_of
 from visionport.inspection.onnx import describe, render
 from visionport.onnx import contents
 
 SUFFIX = ".onnx"
 FORMAT = format_of("onnx")
-READING = Reading(input="x", type="preprocessed")
-TOLD = {
-    "model": {"architecture": "ssd", "task": "detection", "api": "tf2", "num_classes": 2, "label_id_offset": 1},
-    "preprocessing": {"resizer": "FixedShape", "height": 8, "width": 8, "mean": [0, 0, 0], "std": [1, 1, 1]},
-    "reading": {"input": "x", "type": "preprocessed", "outputs": ["y"]},
-    "side_inputs": [],
-    "labels": ["one", "two"],
-}
 
 
 def seed(*, external: bool = False, branch: bool = False) -> bytes:
@@ -52,7 +43,5 @@ def read(path: Path) -> None:
     FORMAT.signatures(path, READING)
     if names := contents.before(model, "NonMaxSuppression"):
         contents.without(model, {*names})
-    told = FORMAT.told(path)
-    if told is not None:
-        manifest.check_told(told)
+    read_told(FORMAT, path)
     FORMAT.check_foreign(path)

@@ -4,23 +4,15 @@ import json
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from visionport import manifest
+from telling import READING, TOLD, read_told
+
 from visionport.formats import format_of
-from visionport.formats.base import Reading
 from visionport.formats.openvino.ir import weights_of
 from visionport.inspection import openvino
 from visionport.inspection.inspect import kind_of
 
 SUFFIX = ".xml"
 FORMAT = format_of("openvino")
-READING = Reading(input="x", type="preprocessed")
-TOLD = {
-    "model": {"architecture": "ssd", "task": "detection", "api": "tf2", "num_classes": 2, "label_id_offset": 1},
-    "preprocessing": {"resizer": "FixedShape", "height": 8, "width": 8, "mean": [0, 0, 0], "std": [1, 1, 1]},
-    "reading": {"input": "x", "type": "preprocessed", "outputs": ["y"]},
-    "side_inputs": [],
-    "labels": ["one", "two"],
-}
 LAYERS = """<?xml version="1.0"?>
 <net name="small" version="11">
 	<layers>
@@ -67,6 +59,4 @@ def read(path: Path) -> None:
     FORMAT.check_foreign(path)
     FORMAT.signatures(path, READING)
     FORMAT.precision(path)
-    told = FORMAT.told(path)
-    if told is not None:
-        manifest.check_told(told)
+    read_told(FORMAT, path)

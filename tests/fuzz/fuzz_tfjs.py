@@ -6,28 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from fuzzing import mutated
+from telling import READING, TOLD, read_told
 
-from visionport import manifest
 from visionport.filetypes import kind_of_file
 from visionport.formats import format_of
-from visionport.formats.base import Reading
 from visionport.inspection.inspect import kind_of
 from visionport.inspection.tfjs import describe, render
 from visionport.tfjs import contents
 
 SUFFIX = ".json"
 FORMAT = format_of("tfjs")
-READING = Reading(input="x", type="preprocessed")
 SHARDS = {"w.bin": bytes(range(32)), "more/v.bin": bytes(6)}  # beside every input
-TOLD = {
-    "model": {"architecture": "ssd", "task": "detection", "api": "tf2", "num_classes": 2, "label_id_offset": 1},
-    "preprocessing": {"resizer": "FixedShape", "height": 8, "width": 8, "mean": [0, 0, 0], "std": [1, 1, 1]},
-    "reading": {"input": "x", "type": "preprocessed", "outputs": ["y"]},
-    "side_inputs": [],
-    "labels": ["one", "two"],
-    "suppression": None,
-    "first_label": 1,
-}
+SUPPRESSED = TOLD | {"suppression": None, "first_label": 1}
 
 
 def end(name: str, *sides: int) -> dict[str, Any]:
@@ -51,7 +41,7 @@ def seed(**changes: Any) -> bytes:
         "format": "graph-model",
         "generatedBy": "visionport",
         "signature": {"inputs": end("x", -1, 4), "outputs": end("y", -1, 2)},
-        "userDefinedMetadata": {"visionport": TOLD},
+        "userDefinedMetadata": {"visionport": SUPPRESSED},
         "modelTopology": {"node": nodes, "versions": {"producer": 1}},
         "weightsManifest": [{"paths": [*SHARDS], "weights": weights}],
     }
@@ -113,9 +103,7 @@ def read(path: Path) -> None:
     kind_of_file(path)
     FORMAT.recognises(path)
     contents.is_tfjs(path)
-    told = FORMAT.told(path)
-    if told is not None:
-        manifest.check_told(told)
+    read_told(FORMAT, path)
     render(describe(path))
     FORMAT.size(path)
     FORMAT.signatures(path, READING)

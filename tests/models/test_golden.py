@@ -17,14 +17,14 @@ from golden_cases import (
     REFERENCE_NAMES,
     assert_close,
     assert_twins,
+    build_case,
     goldens,
     is_stored,
     make_checkpoint,
     stored,
 )
 
-from visionport.checkpoint.open import open_checkpoint
-from visionport.config import Ssd, read_config
+from visionport.config import Ssd
 from visionport.config.faster_rcnn import FasterRcnn
 
 # Half of its proposals lie on the border, where the reference's crops lose 13 of 300 to rounding (see ops/roi.py).
@@ -34,11 +34,10 @@ ROUNDED = {"rfcn_resnet101_coco"}
 @pytest.fixture(scope="module", params=CASES)
 def case(request, tmp_path_factory):
     """(folder, model): one case at a time, its checkpoint made by the weight rule."""
-    from visionport.models.build import build
 
     folder = CASES[request.param]
     prefix = make_checkpoint(folder, tmp_path_factory.mktemp("checkpoint"))
-    return folder, build(read_config(folder / "pipeline.config"), open_checkpoint(prefix)), prefix
+    return folder, build_case(folder, prefix), prefix
 
 
 def test_golden_cases_are_there():
@@ -147,7 +146,6 @@ def test_tflite_against_the_reference(case, tmp_path):
     They are of float32 files. A quantisation-aware checkpoint's 8-bit file has their scores within four levels of 256.
     """
     from visionport.formats.tflite.format import FORMAT as TFLITE
-    from visionport.models.build import build
     from visionport.options import Options
 
     folder, _, prefix = case
@@ -155,7 +153,7 @@ def test_tflite_against_the_reference(case, tmp_path):
     if not stored_answers.exists():
         pytest.skip("no TFLite answers stored")
     golden = np.load(stored_answers)
-    model = build(read_config(folder / "pipeline.config"), open_checkpoint(prefix))
+    model = build_case(folder, prefix)
     asked = {"formats": ("tflite",), "tflite_nms": "fast", "max_detections": 10}
     options = Options(config=folder, checkpoint=prefix, out=tmp_path, quantize="none", **asked)
     boxes, classes, scores, count = tflite_answer(TFLITE.write(model, [], options, tmp_path))

@@ -73,7 +73,8 @@ class Openvino(heads.Headed):
         from visionport.signatures import sign_anew
 
         first = chosen(model, signatures)
-        answer = model_api.answer_of(model) if converted(model, options) else heads.answer_of(model, self.head(options))
+        arranged = converted(model, options)
+        answer = model_api.answer_of(model) if arranged else heads.answer_of(model, self.head(options))
         how = {"batch": options.batch, "image_size": model.config.picture_size}
         how |= {"input_name": options.input_name}
         path = model.config.path
@@ -86,8 +87,8 @@ class Openvino(heads.Headed):
             raise UnsupportedError(f"{path}: --format openvino: {str(e).removeprefix(f'{path}: ')}") from None
         if options.openvino_precision == "int8":
             network = quantization.quantize(network, model, first, options.calibration, progress)
-        kind = converted(model, options)
-        model_info.describe(network, model, self.reading(model, signatures, options), kind.type if kind else "")
+        kind = arranged.type if arranged else ""
+        model_info.describe(network, model, self.reading(model, signatures, options), kind)
         target = folder / self.target
         target.parent.mkdir()
         openvino.save_model(network, target, compress_to_fp16=options.openvino_precision == "f16")
