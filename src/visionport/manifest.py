@@ -86,6 +86,7 @@ def schema() -> dict[Any, Any]:
         "answers?": {
             "classes_from?": number(-1, 1000),
             "boxes?": {"picture", "frame", "scaled"},
+            "frame?": list_of(number(1, LONGEST_SIDE, float), 2),
             "logits?": {"picture", "input"},
             "drops_empty?": bool,
             "given?": [str],

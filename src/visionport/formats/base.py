@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from visionport.config import SideInput
+from visionport.config import FitAndPad, SideInput
 from visionport.errors import ArtifactError, OptionError
 from visionport.inputs import preprocessing, side_inputs
 from visionport.inputs.types import INPUT_TYPES, MoreInput, example_of
@@ -210,9 +210,24 @@ def read_signature(signature, model, *, input_name: str, name: str, **more) -> R
         type="preprocessed" if kind.preprocessed else signature.kind,
         source="image_tensor" if kind.preprocessed or kind.frames else signature.name,
         signature=name,
-        answers=dict(model.reading) | ({"given": sorted(kind.more)} if kind.more else {}),
+        answers=answers_of(kind, model),
         **more,
     )
+
+
+def answers_of(kind, model) -> dict[str, Any]:
+    """What a model's outputs mean for an input type; see tasks/detection/answers.py for what is said of boxes.
+
+    Preprocessed images do not tell where the picture ends, so that boxes are of the frame.
+    """
+    answers = dict(model.reading) | ({"given": sorted(kind.more)} if kind.more else {})
+    if not kind.preprocessed or "boxes" not in answers:
+        return answers
+    resizer = model.config.model.resizer
+    if isinstance(resizer, FitAndPad):
+        unit = (1, 1) if answers["boxes"] == "scaled" else (resizer.height, resizer.width)
+        answers["frame"] = [padded / one for padded, one in zip(resizer.padded, unit, strict=True)]
+    return answers | {"boxes": "frame"}
 
 
 def feed_lines(reading: Reading, artifact: Mapping[str, Any], sides: Sequence[SideInput]) -> str:

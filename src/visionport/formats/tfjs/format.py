@@ -4,7 +4,6 @@ import importlib.resources
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +95,7 @@ class Tfjs(heads.Headed):
             return suppression.reading(config, name)
         like = Signature(name="tflite", kind="tflite", input_name=name, function=None)
         names = heads.names_of(config, options.tfjs_head)
-        found = read_signature(like, model, input_name=name, name=SIGNATURE, outputs=names)
-        if "boxes" not in found.answers:
-            return found
-        # What is preprocessed does not tell where the picture ends.
-        return replace(found, answers={**found.answers, "boxes": "frame"})
+        return read_signature(like, model, input_name=name, name=SIGNATURE, outputs=names)
 
     def open(self, path: Path, reading: Reading, threads: int | None = None) -> runner.TfjsRunner:
         contents.check(path, contents.read(path))

@@ -42,8 +42,9 @@ def read_answer(
     """One picture's detections, without rows of padding, and its other outputs. See tasks/base.py.
 
     reading: classes_from, the first class's number in the outputs; boxes, of the "picture", of the "frame" with its
-    padding, or in pixels of the "scaled" picture, of which `image_info` tells; drops_empty, whether boxes outside the
-    picture are left to whoever reads; given, inputs besides the picture.
+    padding, or in pixels of the "scaled" picture, of which `image_info` tells; frame, how high and wide the frame is in
+    the boxes' unit, by default 1; drops_empty, whether boxes outside the picture are left to whoever reads; given,
+    inputs besides the picture.
     """
     if "boxes" in reading.get("given", ()):  # masks of given boxes are no detection's
         outputs = {"masks" if k == MASKS else k: v for k, v in outputs.items()}
@@ -60,11 +61,14 @@ def read_answer(
         for name in {BOXES, OUTER} & set(found):
             found[name] = np.clip(found[name] / np.tile(original * scale, 2), 0, 1).astype(np.float32)
     if reading.get("boxes") == "frame":
-        found[BOXES] = (found[BOXES] / np.tile(extent, 2)).astype(np.float32)
+        extent = extent * reading.get("frame", (1, 1))
+        found.pop(INFO, None)  # it tells of the frame, too
+        for name in {BOXES, OUTER} & set(found):
+            found[name] = (found[name] / np.tile(extent, 2)).astype(np.float32)
+            if not reading.get("drops_empty"):
+                found[name] = np.clip(found[name], 0, 1)
         if KEYPOINTS in found:
             found[KEYPOINTS] = (found[KEYPOINTS] / extent).astype(np.float32)
-        if not reading.get("drops_empty"):
-            found[BOXES] = np.clip(found[BOXES], 0, 1)
     return drop_empty(found) if reading.get("drops_empty") else found
 
 
