@@ -152,6 +152,37 @@ def test_tf1_frozen_whole(digits, tmp_path):
     assert open_checkpoint(out / "model.ckpt").entries
 
 
+def test_the_meta_graph_restores_statistics(digits, tmp_path):
+    """They are constants of the SavedModel, and variables here: another checkpoint has others."""
+    out = exported(digits, tmp_path / "out", api="tf1", verify=False)
+    picture = np.array(Image.open(digits / "images" / "digits-0.jpg"))[None]
+    expected = tf.saved_model.load(str(out / "saved_model")).signatures["serving_default"](inputs=tf.constant(picture))
+    v1 = tf.compat.v1
+    with v1.Graph().as_default(), v1.Session() as session:
+        saver = v1.train.import_meta_graph(str(out / "model.ckpt.meta"))
+        session.run(v1.global_variables_initializer())
+        assert not any(np.any(value) for value in session.run(v1.global_variables()))
+        saver.restore(session, str(out / "model.ckpt"))
+        saver.save(session, str(tmp_path / "again"), write_meta_graph=False)
+        variables = {v.op.name: v for v in v1.global_variables()}
+        assert set(variables) == set(open_checkpoint(out / "model.ckpt")) - {"global_step"}
+        statistics = [v for v in variables.values() if v.op.name.endswith(("moving_mean", "moving_variance"))]
+        assert statistics
+        again, first = open_checkpoint(tmp_path / "again"), open_checkpoint(out / "model.ckpt")
+        assert all(np.array_equal(again[name], first[name]) for name in variables)
+        assert not {v.op.name for v in statistics} & {v.op.name for v in v1.trainable_variables()}
+        names = ["detection_boxes:0", "detection_scores:0"]
+        boxes, scores = session.run(names, {"image_tensor:0": picture})
+        np.testing.assert_allclose(boxes, expected["detection_boxes"], atol=1e-5)
+        np.testing.assert_allclose(scores, expected["detection_scores"], atol=1e-5)
+        for variable in statistics:
+            before = session.run(["raw_detection_scores:0", variable], {"image_tensor:0": picture})
+            variable.load(before[1] + 0.1, session)
+            after = session.run("raw_detection_scores:0", {"image_tensor:0": picture})
+            assert not np.array_equal(before[0], after), variable.op.name
+            variable.load(before[1], session)
+
+
 def test_what_is_wrong(digits, tunable, tmp_path):
     config = digits / "tf2" / "pipeline.config"
     how = {"config": config, "checkpoint": digits / "tf2", "out": tmp_path / "out"}

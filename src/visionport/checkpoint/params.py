@@ -112,8 +112,7 @@ class Params:
             self.constants[name] = value
             return self._read(name)
         with tf.init_scope():
-            trainable = not name.endswith(UNTRAINED)
-            self.variables[name] = self._new_variable(value, trainable=trainable, name=name)
+            self.variables[name] = self._new_variable(value, trainable=not is_untrained(name), name=name)
         return self._read(name)
 
     def holds(self, name: str) -> bool:
@@ -218,6 +217,11 @@ class Scope:
 
     def holds(self, leaf: str) -> bool:
         return self.params.holds(f"{self.prefix}/{leaf}")
+
+
+def is_untrained(name: str) -> bool:
+    """Is it a statistic of batch norm, or a range of fake quantisation?"""
+    return name.endswith(UNTRAINED)
 
 
 def variable_class():

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from visionport.checkpoint.names import averages, locator
-from visionport.checkpoint.params import Params
+from visionport.checkpoint.params import Params, is_untrained
 from visionport.checkpoint.saved_model import foreign
 from visionport.checkpoint.selection import Selection
 from visionport.config import Config, SideInput
@@ -36,6 +36,7 @@ class Model:
     of_pictures: outputs that tell of the pictures, so that preprocessed images do not have them.
     trace: {name: TensorSpec} of more inputs that `postprocess` takes -> `detect` with them behind its own.
     input_size: (H, W, c), None where the image decides.
+    statistics: names of constants that nobody chose: what is never trained (see params.UNTRAINED).
     """
 
     config: Config
@@ -52,6 +53,7 @@ class Model:
     of_pictures: tuple[str, ...]
     trace: Callable
     input_size: tuple[int | None, ...]
+    statistics: tuple[str, ...]
 
 
 def build(
@@ -64,6 +66,7 @@ def build(
 ) -> Model:
     """The model, every weight read once and every function traced once.
 
+    selection: what becomes a constant; nothing given, the statistics: each variable less is loaded in less time.
     side_inputs: those of the model that are not to have the shapes that its config gives them.
     Raises MismatchError when checkpoint and config do not fit, UnsupportedError when the config asks for what is not
     supported (see docs/support.md).
@@ -74,7 +77,7 @@ def build(
 
     meta = meta_of(config)
     with about(config):
-        params = params_for(config, checkpoint, frozen=selection.frozen)
+        params = params_for(config, checkpoint, frozen=selection.frozen if selection else is_untrained)
     size = input_size(config)
     scope = params.scope()
 
@@ -130,6 +133,7 @@ def build(
         of_pictures=getattr(meta, "OF_PICTURES", ()),
         trace=trace,
         input_size=size,
+        statistics=() if selection else tuple(params.constants),
     )
 
 
