@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 LOOPS = {"While", "StatelessWhile", "TensorListReserve", "Enter"}
 YES, ONE = "yes", "with `--batch 1`"
 PICTURE, WEIGHT = 320, 0.01  # what a model is tried with
+FAKE_QUANT, LIMITS = "FakeQuantWithMinMaxVars", (-1.0, 1.0)
 
 
 def candidates() -> Iterator[tuple[str, Callable]]:
@@ -48,30 +49,60 @@ def candidates() -> Iterator[tuple[str, Callable]]:
             yield label, lambda n=label: (config_of(n), exported_checkpoint(n))
 
 
-def whole(config, checkpoint, batch: int | None):
-    """The whole model, from the picture to the detections: (GraphDef, its inputs, its outputs by name).
+def whole(config, checkpoint, batch: int | None, head: str = "detections", *, preprocessed: bool = False):
+    """The model up to such a head: (GraphDef, its inputs, its outputs by name). Weights are constants.
 
-    Weights are placeholders.
+    preprocessed: it takes what the network itself does, and no pictures.
     """
     import tensorflow as tf
 
+    from visionport.formats import heads
     from visionport.inputs.types import type_of
     from visionport.models import build
     from visionport.ops.portable import portable
 
     meta = build.meta_of(config)
-    scope = build.params_for(config, checkpoint, dry=True).scope()
+    params = build.params_for(config, checkpoint, dry=True)
+    scope = params.scope()
     kind = type_of(config, "image_tensor")
+    size = (batch, *build.input_size(config))
     graph = tf.__internal__.FuncGraph("whole")
     with graph.as_default(), portable():
-        given = tf.raw_ops.Placeholder(dtype=tf.uint8, shape=kind.shape(batch, config.picture_size or (None, None)))
-        images, shapes = kind.prepare(lambda x: build.preprocess(config, meta, x), given)
-        images = tf.ensure_shape(images, (batch, *build.input_size(config)))
+        if preprocessed:
+            given = images = tf.raw_ops.Placeholder(dtype=tf.float32, shape=size)
+            shapes = tf.shape(images)[None, 1:]
+        else:
+            given = tf.raw_ops.Placeholder(dtype=tf.uint8, shape=kind.shape(batch, config.picture_size or (None, None)))
+            images, shapes = kind.prepare(lambda x: build.preprocess(config, meta, x), given)
+            images = tf.ensure_shape(images, size)
         side = [tf.raw_ops.Placeholder(dtype=i.dtype, shape=i.shape) for i in build.side_inputs_of(config)]
         prediction = meta.predict(config.model, scope, images, shapes, *side)
-        found = meta.exported(config, meta.postprocess(config.model, scope, prediction, images, shapes))
-        outputs = {name: tf.identity(value).op.name for name, value in found.items()}
-    return graph.as_graph_def(), [t.op.name for t in (given, *side)], outputs
+        if head == "detections":
+            found = meta.exported(config, meta.postprocess(config.model, scope, prediction, images, shapes))
+        else:
+            model: Any = SimpleNamespace(config=config, meta=meta, params=params)
+            found = heads.outputs_of(model, head, images, shapes, prediction)
+        left_out = getattr(meta, "OF_PICTURES", ()) if preprocessed else ()
+        outputs = {name: tf.identity(value).op.name for name, value in found.items() if name not in left_out}
+    definition, inputs = graph.as_graph_def(), [t.op.name for t in (given, *side)]
+    fill(definition, inputs)
+    return definition, inputs, outputs
+
+
+def fill(definition, inputs: list[str]) -> None:
+    """Weights become constants, which take no room: one value for all of each."""
+    import tensorflow as tf
+
+    limits = {node.input[i]: LIMITS[i - 1] for node in definition.node if node.op == FAKE_QUANT for i in (1, 2)}
+    for node in definition.node:
+        if node.op != "Placeholder" or node.name in inputs:
+            continue
+        value = node.attr["value"].tensor
+        value.dtype = tf.float32.as_datatype_enum
+        value.tensor_shape.CopyFrom(node.attr["shape"].shape)
+        value.float_val.append(limits.get(node.name, WEIGHT))
+        node.op = "Const"
+        del node.attr["shape"]
 
 
 def nodes(definition) -> Iterator:
@@ -98,18 +129,6 @@ def try_onnx(config, checkpoint) -> str:
     return f"no: {', '.join(sorted(unknown)) or 'loops'}"
 
 
-def fill(node) -> None:
-    """A weight becomes a constant, which takes no room: one value for all of it."""
-    import tensorflow as tf
-
-    value = node.attr["value"].tensor
-    value.dtype = tf.float32.as_datatype_enum
-    value.tensor_shape.CopyFrom(node.attr["shape"].shape)
-    value.float_val.append(WEIGHT)
-    node.op = "Const"
-    del node.attr["shape"]
-
-
 def try_openvino(config, checkpoint) -> str:
     """YES, ONE, or why not: converted, compiled and run on a picture, with weights that are all the same."""
     import numpy as np
@@ -121,12 +140,9 @@ def try_openvino(config, checkpoint) -> str:
     said = ""
     for batch, answer in ((None, YES), (1, ONE)):
         try:
-            definition, inputs, outputs = whole(config, checkpoint, batch)
+            definition, _, outputs = whole(config, checkpoint, batch)
         except UnsupportedError as e:
             return f"decoded boxes alone: {str(e).rstrip('.')}"
-        for node in nodes(definition):
-            if node.op == "Placeholder" and node.name not in inputs:
-                fill(node)
         with tempfile.NamedTemporaryFile(suffix=".pb") as file:
             file.write(definition.SerializeToString())
             file.flush()
@@ -148,32 +164,6 @@ def try_openvino(config, checkpoint) -> str:
             except (ArtifactError, UnsupportedError) as e:
                 said = said or str(e).partition(": ")[2].rstrip(".")
     return f"no: {said}"
-
-
-def network(config, checkpoint, head: str):
-    """(GraphDef, input, outputs) of what a TensorFlow.js model of such a head holds. Weights are placeholders."""
-    import tensorflow as tf
-
-    from visionport.formats import heads
-    from visionport.models import build
-    from visionport.ops.portable import portable
-
-    meta = build.meta_of(config)
-    params = build.params_for(config, checkpoint, dry=True)
-    graph = tf.__internal__.FuncGraph("network")
-    with graph.as_default(), portable():
-        images = tf.raw_ops.Placeholder(dtype=tf.float32, shape=(1, *build.input_size(config)))
-        shapes = tf.shape(images)[None, 1:]
-        prediction = meta.predict(config.model, params.scope(), images, shapes)
-        if head == "detections":
-            found = meta.exported(config, meta.postprocess(config.model, params.scope(), prediction, images, shapes))
-        else:
-            found = heads.outputs_of(
-                SimpleNamespace(config=config, meta=meta, params=params), head, images, shapes, prediction
-            )
-        left_out = getattr(meta, "OF_PICTURES", ())
-        outputs = [tf.identity(value).op.name for name, value in found.items() if name not in left_out]
-    return graph.as_graph_def(), images.op.name, outputs
 
 
 def try_tfjs(config, checkpoint) -> str:
@@ -202,11 +192,9 @@ def try_tfjs(config, checkpoint) -> str:
     if build.side_inputs_of(config):
         return "no: it takes more than a picture"
     try:
-        definition, given, outputs = network(config, checkpoint, fmt.graph_head(config, options))
-        for node in nodes(definition):
-            if node.op == "Placeholder" and node.name != given:
-                fill(node)
-        translate(definition, [given], outputs)
+        head = fmt.graph_head(config, options)
+        definition, inputs, outputs = whole(config, checkpoint, 1, head, preprocessed=True)
+        translate(definition, inputs, list(outputs.values()))
     except UnsupportedError as e:
         return f"no: {str(e).rstrip('.')}"
     return answer

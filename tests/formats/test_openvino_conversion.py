@@ -71,6 +71,51 @@ def test_the_best_of_many_are_found():
         np.testing.assert_array_equal(found[name], value)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "narrow"),
+    [(-8, 7.9375, False), (-7.9375, 7.9375, True), (0, 15.9375, False), (0, 0, False)],
+)
+def test_fake_quantisation(low, high, narrow):
+    """Of sums too, half of which lie exactly half way between two steps, as steps are powers of two."""
+    import tensorflow as tf
+
+    def fake_quant(x, *limits):
+        return tf.quantization.fake_quant_with_min_max_vars(x, *limits, narrow_range=narrow)
+
+    def rounded(x, y):
+        a, b = fake_quant(x, low, high), fake_quant(y, low / 2, high / 2)
+        return {"a": a, "b": b, "sum": fake_quant(a + b, low, high)}
+
+    x, y = (np.random.default_rng(i).uniform(-9, 9, (1, 50, 50, 8)).astype(np.float32) for i in (0, 1))
+    found, wanted = answers(rounded, [tf.TensorSpec((1, None, None, 8), name=name) for name in "xy"], x, y)
+    for name in ("a", "b", "sum"):
+        np.testing.assert_allclose(found[name], wanted[name], atol=1e-5)
+        assert wanted[name].any() == (low < high)
+
+
+def test_a_channel_of_each_map_and_normalised_rows():
+    """Behind a convolution, of which OpenVINO transposes the maps; and means along an axis that is a scalar."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    kernel = random.normal(size=(3, 3, 4, 7)).astype(np.float32)
+
+    def chosen(x, classes):
+        maps = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), np.arange(7, dtype=np.float32))
+        rows = tf.reshape(x, [-1, 35, 4])
+        mean, variance = tf.nn.moments(rows, -1, keepdims=True)
+        rows = tf.nn.batch_normalization(
+            rows, mean, variance, np.ones(4, np.float32), np.full(4, 2.0, np.float32), 1e-6
+        )
+        return {"map": tf.gather(maps, classes, axis=3, batch_dims=1), "rows": rows}
+
+    specs = [tf.TensorSpec((None, 5, 7, 4), name="x"), tf.TensorSpec((None,), tf.int32, "classes")]
+    x, classes = random.normal(size=(3, 5, 7, 4)).astype(np.float32), np.array([6, 0, 3], np.int32)
+    found, wanted = answers(chosen, specs, x, classes)
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, atol=2e-5)
+
+
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("size", [64, 62, None])
 def test_means_are_rounded_as_tensorflows(kept, size):

@@ -13,6 +13,7 @@ import numpy as np
 
 from visionport.errors import ArtifactError, UnsupportedError
 from visionport.graph.edit import first_line
+from visionport.graph.fake_quantization import steps
 from visionport.graph.function import freeze_function
 from visionport.staging import scratch
 
@@ -67,9 +68,9 @@ def read_graph(path: Path, outputs: Sequence[str], name: str):
         loaded = frontend.load(str(path))
         loaded.override_all_outputs([loaded.get_place_by_tensor_name(f"{key}:0") for key in outputs])
         network = frontend.convert(loaded)
+        apply_moc_transformations(network, cf=False, smart_reshape=False)
     except Exception as e:  # whatever it raises of an operation that it has not
         raise UnsupportedError(f"OpenVINO does not take its graph: {reason_of(e)}.") from None
-    apply_moc_transformations(network, cf=False, smart_reshape=False)
     results = network.get_results()
     if len(results) != len(outputs):
         raise ArtifactError(f"{name}: OpenVINO made {len(results)} outputs of {len(outputs)}. Please report it.")
@@ -213,7 +214,8 @@ def convert_mean(node) -> list[Any]:
     from openvino import opset13 as ops
 
     x, axes, kept = node.get_input(0), node.get_input(1), node.get_attribute("keep_dims")
-    shape, wanted = x.get_partial_shape(), constant_of(axes)
+    axes = ops.reshape(axes, np.array([-1]), special_zero=False)  # a scalar its passes do not take
+    shape, wanted = x.get_partial_shape(), constant_of(node.get_input(1))
     sizes = [d.get_length() if d.is_static else 0 for d in shape] if shape.rank.is_static else []
     places = math.prod(sizes[1:-1])
     inner = wanted is not None and [int(a) % len(sizes) for a in wanted.reshape(-1)] == [*range(1, len(sizes) - 1)]
@@ -224,6 +226,41 @@ def convert_mean(node) -> list[Any]:
     mean = ops.divide(ops.reduce_sum(sums, np.array([1])), np.float32(places))
     ones = [1] * (len(sizes) - 2) if kept else []
     return [ops.reshape(mean, np.array([0, *ones, sizes[-1]]), special_zero=True).output(0)]
+
+
+def convert_fake_quantization(node) -> list[Any]:
+    """FakeQuantWithMinMaxVars, which rounds halves up, where OpenVINO's operation rounds them to even.
+
+    The sum of two rounded maps may often lie half way between two steps, so it is rounded by operations of its own
+    before; the other, which says what 8 bits hold, then finds nothing left to round.
+    """
+    from openvino import opset13 as ops
+
+    x, bits, narrow = node.get_input(0), node.get_attribute("num_bits"), node.get_attribute("narrow_range")
+    low, high = (float(np.squeeze(node.get_input(i).get_node().get_data())) for i in (1, 2))
+    low, high, scale = steps(low, high, bits=bits, narrow_range=narrow)
+    if not scale:
+        return [ops.multiply(x, np.float32(0)).output(0)]
+    if is_sum(x):
+        places = ops.multiply(ops.subtract(ops.clamp(x, low, high), low), np.float32(1) / scale)
+        x = ops.add(ops.multiply(ops.floor(ops.add(places, np.float32(0.5))), scale), low)
+    return [ops.fake_quantize(x, low, high, low, high, levels=2**bits - int(narrow)).output(0)]
+
+
+def is_sum(value) -> bool:
+    """Whether it is one of two maps, and not of one and its bias."""
+    node = value.get_node()
+    return node.get_type_name() == "Add" and all(constant_of(given) is None for given in node.input_values())
+
+
+def convert_gather(node) -> list[Any]:
+    """GatherV2, of a batch behind what stops transpositions that OpenVINO moves on: here it loses count of axes."""
+    from openvino import opset13 as ops
+
+    x, places, axis, batched = *(node.get_input(i) for i in range(3)), node.get_attribute("batch_dims")
+    if batched:
+        x = ops.reshape(x, ops.shape_of(x), special_zero=False)  # taken out again when nothing moves any more
+    return [ops.gather(x, places, axis, batched).output(0)]
 
 
 def convert_shape(node) -> list[Any]:
@@ -246,8 +283,10 @@ def constant_of(value) -> np.ndarray | None:
 # What the frontend is told of TensorFlow's operations; besides, of suppression.
 CONVERSIONS = {
     "ResizeBilinear": convert_resize,
+    "GatherV2": convert_gather,
     "Mean": convert_mean,
     "EnsureShape": convert_shape,
+    "FakeQuantWithMinMaxVars": convert_fake_quantization,
 }
 
 
