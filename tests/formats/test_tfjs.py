@@ -198,6 +198,49 @@ def test_a_graph_that_never_ends(modules, tmp_path, monkeypatch):
             runner_.call("serving_default", {"x": np.ones((1, 2), np.float32)})
 
 
+def test_a_graph_that_takes_all_memory(modules, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    def pile(x):
+        """Held are 256 MiB at last, for ever."""
+
+        def grow(i, held):
+            more = tf.where(i < 16, tf.shape(held)[0], 0)
+            return tf.minimum(i + 1, 16), tf.concat([held, held[:more]], 0)
+
+        shapes = [tf.TensorShape([]), tf.TensorShape([None, 1024])]
+        first = [tf.constant(0), tf.reshape(x, (1, 1)) + tf.zeros((1, 1024))]
+        return {"y": tf.while_loop(lambda i, _: i >= 0, grow, first, shapes)[1]}
+
+    value = np.ones((1, 1), np.float32)
+    runner_, _ = opened(tmp_path, pile, value)
+    monkeypatch.setattr(limits, "TFJS_MEMORY", 1 << 28)
+    with pytest.raises(ArtifactError, match="of memory"):
+        runner_.call("serving_default", {"x": value})
+    with pytest.raises(ArtifactError, match="is closed"):
+        runner_.call("serving_default", {"x": value})
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("side", [128, 125])
+def test_means_are_rounded_as_tensorflows(modules, tmp_path, kept, side):
+    """Of maps that are even but for a part, in which roundings do not cancel out."""
+    import tensorflow as tf
+
+    maps = np.full((1, side, side, 32), 0.1, np.float32)
+    maps[:, :20] = np.random.default_rng(0).random(maps[:, :20].shape, np.float32)
+
+    def function(x):
+        return {"y": tf.reduce_mean(x, [1, 2], keepdims=kept), "other": tf.reduce_mean(x, [1])}
+
+    runner_, source = opened(tmp_path, function, maps)
+    found = runner_.call("serving_default", {"x": maps})
+    wanted = {name: value.numpy() for name, value in source(tf.constant(maps)).items()}
+    assert {name: value.shape for name, value in found.items()} == {n: v.shape for n, v in wanted.items()}
+    np.testing.assert_allclose(found["y"], wanted["y"], rtol=2e-7 if side == 128 else 1e-3)
+    np.testing.assert_allclose(found["other"], wanted["other"], rtol=1e-5)
+
+
 def test_operations_that_are_spelt_out(modules, tmp_path):
     """What TensorFlow.js passes on unchanged, or does wrongly."""
     import tensorflow as tf

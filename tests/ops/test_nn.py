@@ -91,6 +91,26 @@ def test_dilation(rate):
         np.testing.assert_allclose(found, valid(padded(x, rate, rate), w, rate=rate), **CLOSE)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("rate", [1, 2, 3])
+def test_depthwise_for_other_runtimes(rate, stride):
+    """The same as one operation, of pictures of any size."""
+    if rate > 1 and stride > 1:
+        pytest.skip("no operation has both")
+    x, w, spec = normal(0, 2, 9, 8, 4), normal(1, 3, 3, 4, 1), [tf.TensorSpec((None, None, None, 4))]
+
+    scope = scope_of({"depthwise_weights": w})
+
+    def convolve(x):
+        return nn.depthwise(scope, x, rate=rate, stride=stride)
+
+    wanted = convolve(tf.constant(x))
+    with portable.portable():
+        found = tf.function(convolve, input_signature=spec).get_concrete_function()
+    assert not {op.type for op in found.graph.get_operations()} & {"SpaceToBatchND", "BatchToSpaceND"}
+    np.testing.assert_array_equal(found(tf.constant(x)), wanted)
+
+
 @pytest.mark.parametrize(("stride", "kernel"), [(1, 3), (2, 2), (2, 4), (2, 3), (3, 5)])
 def test_transposed_convolution(stride, kernel):
     """<conv(x), y> = <x, conv_transpose(y)>, with the same weights."""

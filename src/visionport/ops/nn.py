@@ -101,8 +101,13 @@ def depthwise(s, x, *, kernel=None, stride=1, explicit_padding=False, rate=1, pr
     """A depthwise convolution with `s / depthwise_weights` [kh, kw, in, 1]."""
     w = prepared(s("depthwise_weights", (kernel, kernel, x.shape[-1], 1)), prepare)
     x, padding = _pad(x, w.shape[0], explicit_padding)
-    dilations = None if rate == 1 else (rate, rate)
-    return tf.nn.depthwise_conv2d(x, w, (1, stride, stride, 1), padding, dilations=dilations, name=s.prefix)
+    strides, rates = (1, stride, stride, 1), (1, rate, rate, 1)
+    if portable.PORTABLE.get():  # tf.nn cuts the picture into every n-th pixel, which takes its size to be known
+        return tf.raw_ops.DepthwiseConv2dNative(
+            input=x, filter=w, strides=strides, padding=padding, dilations=rates, name=s.prefix
+        )
+    dilations = None if rate == 1 else rates[1:3]
+    return tf.nn.depthwise_conv2d(x, w, strides, padding, dilations=dilations, name=s.prefix)
 
 
 def pointwise(s, x, *, out=None, prepare=None):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from visionport.errors import UnsupportedError
-from visionport.graph import edit
+from visionport.graph import edit, means
 from visionport.graph.fake_quantization import steps
 from visionport.tfjs.operations import OPERATIONS
 
@@ -69,6 +69,7 @@ def translate(graph, inputs: Sequence[str], outputs: Sequence[str]):
     replace_shape_checks(graph)
     spell_out_fake_quantization(graph)
     flatten_gathers(graph)
+    add_up_in_order(graph)
     edit.prune(graph, [*inputs, *outputs])
     check_operations(graph)
     return graph
@@ -139,6 +140,39 @@ def flatten_gathers(graph) -> None:
         node.op, node.input[:] = "Reshape", [flat, taken]
         node.attr.clear()
         node.attr["T"].type, node.attr["Tshape"].type = given, node_type(np.int32)
+
+
+def add_up_in_order(graph) -> None:
+    """Means of large maps become sums, rounded as TensorFlow rounds them; see graph/means.py."""
+    nodes = {n.name: n for n in graph.node}
+    found = [n for n in graph.node if n.op == "Mean" and nodes[edit.base(n.input[1])].op == "Const"]
+    tensors = edit.import_tensors(graph, {n.input[0] for n in found})
+    for node in found:
+        shape, dtype = tensors[node.input[0]].shape, node.attr["T"].type
+        sides = shape.as_list() if shape.rank is not None else []
+        axes = value_of(nodes[edit.base(node.input[1])]).reshape(-1).tolist()
+        if dtype != node_type(np.float32) or not shape.is_fully_defined() or not means.is_large(sides, axes):
+            continue
+        batch, *inner, channels = sides
+        places = math.prod(inner)
+        rows = [batch, places // means.SUMS, means.SUMS * channels]
+        x = reshape(graph, f"{node.name}/rows", node.input[0], rows, dtype)
+        x = add_up(graph, f"{node.name}/sums", x)
+        x = reshape(graph, f"{node.name}/few", x, [batch, means.SUMS, channels], dtype)
+        x = add_up(graph, f"{node.name}/sum", x)
+        kept = [1] * len(inner) if node.attr["keep_dims"].b else []
+        x = reshape(graph, f"{node.name}/shaped", x, [batch, *kept, channels], dtype)
+        node.op, node.input[:] = "RealDiv", [x, constant(graph, f"{node.name}/places", np.float32(places))]
+        node.attr.clear()
+        node.attr["T"].type = dtype
+
+
+def add_up(graph, name: str, source: str) -> str:
+    """Of a float32 [b, n, c] the sum over n."""
+    node = graph.node.add(name=name, op="Sum")
+    node.input.extend([source, constant(graph, f"{name}/axis", np.int32(1))])
+    node.attr["T"].type, node.attr["Tidx"].type = (node_type(t) for t in (np.float32, np.int32))
+    return name
 
 
 def reshape(graph, name: str, source: str, shape: Sequence[int], dtype: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from visionport.errors import ArtifactError, UnsupportedError
+from visionport.graph import means
 from visionport.graph.edit import first_line
 from visionport.graph.fake_quantization import steps
 from visionport.graph.function import freeze_function
@@ -22,7 +23,6 @@ from visionport.staging import scratch
 STABLE = 1 << 18
 SUPPRESSION = "NonMaxSuppression"
 PICTURE_CHANNELS = 3
-LARGE, SUMS = 1024, 4  # places of a map whose mean is rounded as TensorFlow's, and the sums that it has
 
 
 def sized(model, answer: Callable, batch: int | None) -> Callable:
@@ -205,24 +205,18 @@ def blend(x, places, axis: int):
 
 
 def convert_mean(node) -> list[Any]:
-    """Mean: of large maps with the roundings of TensorFlow, all else by OpenVINO's operation.
-
-    TensorFlow adds every fourth place of a map up, one after another, and then these four sums. In an even area, as
-    padding is, each addition is rounded the same way, and of 65,536 places that is a quarter of a thousandth, which
-    squeeze-and-excitation hands on to everything behind it.
-    """
+    """Mean: of large maps with the roundings of TensorFlow (see graph/means.py), all else by OpenVINO's operation."""
     from openvino import opset13 as ops
 
     x, axes, kept = node.get_input(0), node.get_input(1), node.get_attribute("keep_dims")
     axes = ops.reshape(axes, np.array([-1]), special_zero=False)  # a scalar its passes do not take
     shape, wanted = x.get_partial_shape(), constant_of(node.get_input(1))
     sizes = [d.get_length() if d.is_static else 0 for d in shape] if shape.rank.is_static else []
-    places = math.prod(sizes[1:-1])
-    inner = wanted is not None and [int(a) % len(sizes) for a in wanted.reshape(-1)] == [*range(1, len(sizes) - 1)]
-    if not inner or places < LARGE or places % SUMS or not sizes[-1]:
+    if wanted is None or not means.is_large(sizes, wanted.reshape(-1).tolist()):
         return [ops.reduce_mean(x, axes, keep_dims=kept).output(0)]
-    rows = ops.reshape(x, np.array([0, places // SUMS, SUMS * sizes[-1]]), special_zero=True)
-    sums = ops.reshape(ops.reduce_sum(rows, np.array([1])), np.array([0, SUMS, sizes[-1]]), special_zero=True)
+    places, few = math.prod(sizes[1:-1]), means.SUMS
+    rows = ops.reshape(x, np.array([0, places // few, few * sizes[-1]]), special_zero=True)
+    sums = ops.reshape(ops.reduce_sum(rows, np.array([1])), np.array([0, few, sizes[-1]]), special_zero=True)
     mean = ops.divide(ops.reduce_sum(sums, np.array([1])), np.float32(places))
     ones = [1] * (len(sizes) - 2) if kept else []
     return [ops.reshape(mean, np.array([0, *ones, sizes[-1]]), special_zero=True).output(0)]

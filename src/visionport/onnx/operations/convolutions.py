@@ -1,11 +1,9 @@
 """Convolutions, with what follows of constants a channel folded into them; pools and batch norms."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-
-from visionport.errors import UnsupportedError
 
 
 def convolution(b, op):
@@ -20,13 +18,10 @@ def convolution(b, op):
         weights = kernel.transpose(rank - 1, rank - 2, *range(rank - 2))
         groups = (b.shape(op.inputs[0])[-1] or kernel.shape[-2]) // kernel.shape[-2]
     shared = len(b.readers.get(op.inputs[1].name, [])) > 1
-    spread = spreading(b, op)
-    scale, offset, end = following(b, spread.end if spread else op.outputs[0], len(weights), scaled=not shared)
+    scale, offset, end = following(b, op.outputs[0], len(weights), scaled=not shared)
     inner = slice(1, rank - 1)
     strides, dilations = list(op.get_attr("strides"))[inner], list(op.get_attr("dilations"))[inner]
     x, given = padded_input(b, op)
-    if spread:
-        x, given, dilations = b.first(spread.source), spread.pads, spread.rates
     how = {"strides": strides, "dilations": dilations, "group": groups, "kernel_shape": list(weights.shape[2:])}
     how |= padding(b, op, op.inputs[0], weights.shape[2:], strides, dilations, given)
     inputs = [x]
@@ -42,38 +37,6 @@ def convolution(b, op):
     if offset is not None:
         inputs.append(b.constant(offset.astype(np.float32), name=f"{op.name}/bias"))
     b.set_first(end, b.emit("Conv", inputs, label=op.name, **how))
-
-
-class Spread(NamedTuple):
-    """A dilated convolution that TensorFlow writes as one of pictures cut into every n-th pixel."""
-
-    source: Any
-    rates: list[int]
-    pads: list[int]
-    end: Any  # where the parts are a picture again
-
-
-def spreading(b, op) -> Spread | None:
-    before = op.inputs[0].op
-    if before.type != "SpaceToBatchND":
-        return None
-    after = b.only_reader(op.outputs[0])
-    if after is None or after.type != "BatchToSpaceND":
-        raise UnsupportedError(f"ONNX has no operation for {before.type} (node {before.name}).")
-    rates, added, cut = (b.array(t) for t in (*before.inputs[1:], after.inputs[2]))
-    if rates is None or added is None or cut is None:
-        raise UnsupportedError(f"ONNX needs the size of what {op.name} dilates to be known beforehand.")
-    b.done.add(after.name)
-    low, high = (added - cut).T.tolist()
-    return Spread(before.inputs[0], rates.tolist(), low + high, after.outputs[0])
-
-
-def spread_out(b, op):
-    """SpaceToBatchND, and BatchToSpaceND: the convolution between them says the whole."""
-    between = ("Conv2D", "DepthwiseConv2dNative") if op.type == "SpaceToBatchND" else ()
-    for reader in b.readers[op.outputs[0].name]:
-        if reader is None or reader.type not in between:
-            raise UnsupportedError(f"ONNX has no operation for {op.type} (node {op.name}).")
 
 
 def following(b, end, channels: int, *, scaled: bool):
@@ -194,8 +157,6 @@ def pool(kind: str, **more: Any) -> Callable:
 
 OPS: dict[str, Callable] = {
     **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative"), convolution),
-    "SpaceToBatchND": spread_out,
-    "BatchToSpaceND": spread_out,
     "Conv2DBackpropInput": transposed_convolution,
     "FusedBatchNormV3": batch_norm,
     "MaxPool": pool("MaxPool"),
