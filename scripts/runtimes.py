@@ -176,7 +176,7 @@ def try_tfjs(config, checkpoint) -> str:
     from visionport.tfjs.convert import translate
 
     fmt, answer = format_of("tfjs"), YES
-    options = SimpleNamespace(tfjs_head="detections")
+    options = SimpleNamespace(tfjs_head="detections", batch=None)
     if config.family in TWO_STAGES:
         return "no: two stages"
     if config.task == "video":

@@ -1,5 +1,6 @@
 """What a user may ask of an export, checked before anything is read."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # it needs NumPy, which --help does not
     from visionport.config import SideInput
 
 FORMATS = tuple(asked_for())
+NAME = re.compile(r"[A-Za-z0-9.][\w./-]*", re.ASCII)  # of a node
 # The formats' own options, each a part of Options.
 PARTS = (SavedModelOptions, TfliteOptions, OnnxOptions, OpenvinoOptions, TfjsOptions, OpencvOptions)
 
@@ -131,6 +133,11 @@ class Options(OpencvOptions, TfjsOptions, OpenvinoOptions, OnnxOptions, TfliteOp
             raise OptionError("--merge and --overwrite: one of them. --merge overwrites nothing.")
         if self.score_threshold is not None and not 0 <= self.score_threshold < 1:
             raise OptionError(f"--score-threshold {self.score_threshold}: from 0 to below 1.")
+        if self.input_name and not NAME.fullmatch(self.input_name):
+            raise OptionError(
+                f"--input-name {self.input_name!r}: TensorFlow takes letters, digits and _ . - / alone, and none of "
+                "_ - / first."
+            )
         check_option("--batch", self.batch, BATCH)
         check_image_size(self.image_size)
         for path in (self.checkpoint, self.out, self.calibration, self.evaluate):

@@ -167,7 +167,8 @@ def test_refusals(digits, tmp_path):
     base = Options(config=digits / "tf2", checkpoint=digits / "tf2", out=tmp_path / "out", formats=("onnx",))
     for change, match in (
         ({"inputs": ("encoded_image_string_tensor",)}, "decodes pictures. Take image_tensor"),
-        ({"opset": 12}, "--opset 12: from 13 to 21"),
+        ({"input_name": "my input"}, "--input-name 'my input': TensorFlow takes letters"),
+        ({"opset": 12}, "--opset 12: versions 13 to 21 of ONNX"),
         ({"onnx_head": "boxes"}, "'boxes' is unknown. One of: detections, decoded, raw"),
         ({"formats": ("saved_model",), "onnx_head": "raw"}, "--onnx-head: for ONNX alone; add --format onnx"),
     ):

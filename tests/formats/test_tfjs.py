@@ -387,6 +387,8 @@ def test_refusals(digits, tmp_path):
     two = SimpleNamespace(family="faster_rcnn", path="p", architecture="faster_rcnn_resnet50", task="detection")
     with pytest.raises(UnsupportedError, match=r"two stages.*--format onnx"):
         FORMAT.check(two, SimpleNamespace(tfjs_head="detections"))
+    with pytest.raises(UnsupportedError, match="one picture at a time, and --batch 4 asks for more"):
+        export_tfjs(digits, tmp_path / "out", batch=4)
     with pytest.raises(OptionError, match="--tfjs-quantize 'int4' is unknown"):
         export_tfjs(digits, tmp_path / "out", tfjs_quantize="int4")
     override = "model { ssd { post_processing { batch_non_max_suppression { soft_nms_sigma: 0.5 } } } }"

@@ -39,4 +39,7 @@ class OnnxOptions:
             if value not in known:
                 raise OptionError(f"{flag} {value!r} is unknown. One of: {', '.join(known)}.")
         if self.opset not in OPSETS:
-            raise OptionError(f"--opset {self.opset}: from {OPSETS[0]} to {OPSETS[-1]}.")
+            raise OptionError(
+                f"--opset {self.opset}: versions {OPSETS[0]} to {OPSETS[-1]} of ONNX's operations are written. "
+                f"Leave it out for {OPSET}, which all of today's runtimes read."
+            )

@@ -43,6 +43,11 @@ class Tfjs(heads.Headed):
                 f"{config.path}: --format tfjs is for pictures, and {config.architecture} takes clips."
             )
         heads.check(config, options.tfjs_head, "--tfjs-head")
+        if options.batch not in (None, 1):
+            raise UnsupportedError(
+                f"{config.path}: --format tfjs takes one picture at a time, and --batch {options.batch} asks for more. "
+                "Leave out --batch, or export the other formats apart."
+            )
         if self.suppresses(config, options):
             suppression.check(config)
 
