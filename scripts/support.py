@@ -201,9 +201,10 @@ def runtimes():
     """What scripts/runtimes.py has found."""
     kept = json.loads((ROOT / "scripts" / "runtimes.json").read_text())
     answers: dict[tuple[str, str], list[str]] = {}
+    tried = {runtime for found in kept.values() for runtime in found}
     for name, found in sorted(kept.items()):
-        for runtime, answer in found.items():
-            answers.setdefault((runtime, answer), []).append(name)
+        for runtime in tried:
+            answers.setdefault((runtime, found.get(runtime, "not tried")), []).append(name)
     rows = [(f"`{runtime}`", answer, listed(names)) for (runtime, answer), names in sorted(answers.items())]
     return table(("`--format`", "becomes one", "configs and experiments"), rows)
 

@@ -93,6 +93,21 @@ def test_fake_quantisation(low, high, narrow):
         assert wanted[name].any() == (low < high)
 
 
+def test_outputs_that_are_one_tensor():
+    """Of several names, and the input itself, which a network may hand on as it came."""
+    import tensorflow as tf
+
+    def same(x):
+        y = tf.nn.relu(x)
+        return {"a": y, "b": tf.identity(y), "c": tf.identity(tf.identity(y)), "x_again": tf.identity(x), "zero": 0 * y}
+
+    x = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    found, wanted = answers(same, [tf.TensorSpec((None, 3), name="x")], x)
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
 def test_a_channel_of_each_map_and_normalised_rows():
     """Behind a convolution, of which OpenVINO transposes the maps; and means along an axis that is a scalar."""
     import tensorflow as tf
@@ -101,12 +116,10 @@ def test_a_channel_of_each_map_and_normalised_rows():
     kernel = random.normal(size=(3, 3, 4, 7)).astype(np.float32)
 
     def chosen(x, classes):
-        maps = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), np.arange(7, dtype=np.float32))
+        maps = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), tf.range(7.0))
         rows = tf.reshape(x, [-1, 35, 4])
         mean, variance = tf.nn.moments(rows, -1, keepdims=True)
-        rows = tf.nn.batch_normalization(
-            rows, mean, variance, np.ones(4, np.float32), np.full(4, 2.0, np.float32), 1e-6
-        )
+        rows = tf.nn.batch_normalization(rows, mean, variance, tf.fill([4], 2.0), tf.ones(4), 1e-6)
         return {"map": tf.gather(maps, classes, axis=3, batch_dims=1), "rows": rows}
 
     specs = [tf.TensorSpec((None, 5, 7, 4), name="x"), tf.TensorSpec((None,), tf.int32, "classes")]

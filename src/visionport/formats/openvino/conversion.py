@@ -74,10 +74,25 @@ def read_graph(path: Path, outputs: Sequence[str], name: str):
     results = network.get_results()
     if len(results) != len(outputs):
         raise ArtifactError(f"{name}: OpenVINO made {len(results)} outputs of {len(outputs)}. Please report it.")
+    part_outputs(results)
     for result, key in zip(results, outputs, strict=True):
         name_output(result, key)
     network.set_friendly_name(name)
     return network
+
+
+def part_outputs(results) -> None:
+    """Gives each output a tensor of its own: a name is a tensor's, and of one tensor the last name would be all's."""
+    from openvino import opset13 as ops
+
+    taken = set()
+    for result in results:
+        source = result.input_value(0)
+        place = source.get_node().get_friendly_name(), source.get_index()
+        if place in taken or source.get_node().get_type_name() == "Parameter":
+            copy = ops.convert(source, source.get_element_type().get_type_name())
+            result.input(0).replace_source_output(copy.output(0))
+        taken.add(place)
 
 
 def reason_of(error: Exception) -> str:
