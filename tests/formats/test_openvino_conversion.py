@@ -93,6 +93,17 @@ def test_fake_quantisation(low, high, narrow):
         assert wanted[name].any() == (low < high)
 
 
+@pytest.mark.parametrize("columns", [1, 4, 10, 16])
+def test_rows_of_a_batch_of_one(columns):
+    import tensorflow as tf
+
+    random = np.random.default_rng(columns)
+    rows, places = random.random((1, 900, columns), np.float32), random.permutation(900)[None, :500].astype(np.int32)
+    specs = [tf.TensorSpec((1, 900, columns), name="rows"), tf.TensorSpec((1, 500), tf.int32, "places")]
+    found, wanted = answers(lambda x, at: {"y": tf.gather(x, at, batch_dims=1)}, specs, rows, places)
+    np.testing.assert_array_equal(found["y"], wanted["y"])
+
+
 def test_outputs_that_are_one_tensor():
     """Of several names, and the input itself, which a network may hand on as it came."""
     import tensorflow as tf
