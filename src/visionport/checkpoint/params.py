@@ -17,6 +17,7 @@ from visionport.errors import CheckpointError, MismatchError, nearest
 Shape = Sequence[int | None]
 RANGES = ("_quant/min", "_quant/max")  # of fake quantisation
 UNTRAINED = ("moving_mean", "moving_variance", *RANGES)
+SMALL = 512  # values
 MOST_NEAR = 40  # problems whose nearest names are looked for, which takes milliseconds each; tables show no more
 FROZEN = "frozen/"  # before the names of constants' nodes, by which a SavedModel's are found again
 
@@ -44,7 +45,7 @@ class Params:
     """The weights of one model.
 
     checkpoint: where they come from. locate: canonical name -> the path the checkpoint knows it by, or None.
-    frozen: which names become constants; the others are variables.
+    frozen: which weights, by name and number of values, become constants; the others are variables.
     known_unread: is this checkpoint key one that inference does not need?
     quantized: the network was trained with fake quantisation, see ops/nn.py: layer.
     dry: make no variable, only shapes (placeholders of the graph being traced).
@@ -55,7 +56,7 @@ class Params:
         checkpoint: Tensors,
         locate: Callable[[str], str | None],
         *,
-        frozen: Callable[[str], bool] = lambda name: False,
+        frozen: Callable[[str, int], bool] = lambda name, size: False,
         known_unread: Callable[[str], bool] = lambda key: False,
         quantized: bool = False,
         dry: bool = False,
@@ -108,7 +109,7 @@ class Params:
         value = self.checkpoint[key]
         if not np.isfinite(value).all():
             self.spoilt.append(key)
-        if self.frozen(name):
+        if self.frozen(name, value.size):
             self.constants[name] = value
             return self._read(name)
         with tf.init_scope():
@@ -222,6 +223,11 @@ class Scope:
 def is_untrained(name: str) -> bool:
     """Is it a statistic of batch norm, or a range of fake quantisation?"""
     return name.endswith(UNTRAINED)
+
+
+def is_small_statistic(name: str, size: int) -> bool:
+    """Does a constant of it load in less time than a variable, and take little of a graph?"""
+    return is_untrained(name) and size <= SMALL
 
 
 def variable_class():

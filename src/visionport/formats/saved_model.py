@@ -1,4 +1,4 @@
-"""SavedModel with real variables, constants for what is never trained, and a signature for each input type."""
+"""SavedModel with real variables, constants for small untrained weights, and a signature for each input type."""
 
 import gc
 from collections.abc import Iterator, Mapping

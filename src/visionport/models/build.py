@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from visionport.checkpoint.names import averages, locator
-from visionport.checkpoint.params import Params, is_untrained
+from visionport.checkpoint.params import Params, is_small_statistic
 from visionport.checkpoint.saved_model import foreign
 from visionport.checkpoint.selection import Selection
 from visionport.config import Config, SideInput
@@ -36,7 +36,7 @@ class Model:
     of_pictures: outputs that tell of the pictures, so that preprocessed images do not have them.
     trace: {name: TensorSpec} of more inputs that `postprocess` takes -> `detect` with them behind its own.
     input_size: (H, W, c), None where the image decides.
-    statistics: names of constants that nobody chose: what is never trained (see params.UNTRAINED).
+    statistics: names of constants that nobody chose: small ones that are never trained (see checkpoint/params.py).
     """
 
     config: Config
@@ -66,7 +66,7 @@ def build(
 ) -> Model:
     """The model, every weight read once and every function traced once.
 
-    selection: what becomes a constant; nothing given, the statistics: each variable less is loaded in less time.
+    selection: what becomes a constant; nothing given, small statistics: each variable less is loaded in less time.
     side_inputs: those of the model that are not to have the shapes that its config gives them.
     Raises MismatchError when checkpoint and config do not fit, UnsupportedError when the config asks for what is not
     supported (see docs/support.md).
@@ -77,7 +77,8 @@ def build(
 
     meta = meta_of(config)
     with about(config):
-        params = params_for(config, checkpoint, frozen=selection.frozen if selection else is_untrained)
+        chosen = (lambda name, size: selection.frozen(name)) if selection else is_small_statistic
+        params = params_for(config, checkpoint, frozen=chosen)
     size = input_size(config)
     scope = params.scope()
 
