@@ -1,7 +1,7 @@
 """TF1's `.meta`: the inference graph with variables and a saver, for `tf.compat.v1.train.import_meta_graph`.
 
 Not a format to ask for: it stands beside a TF1 export's checkpoint, as the reference writes it. Written as it is, from
-the graph: making 200 variables in a graph of TensorFlow's takes more than the rest of an export.
+the graph: making 200 variables in a graph of TensorFlow's takes nearly as much as the rest of an export.
 
 Reference: tensorflow/core/protobuf/{meta_graph,saver}.proto, tensorflow/core/framework/variable.proto;
 tensorflow/python/training/saver.py.
